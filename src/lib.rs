@@ -1,0 +1,3 @@
+//! pgkeel: a transparent caching proxy for PostgreSQL.
+
+pub mod reason;

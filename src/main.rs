@@ -1,0 +1,2 @@
+//! The `pgkeel` program.
+fn main() {}
