@@ -1,3 +1,4 @@
 //! pgkeel: a transparent caching proxy for PostgreSQL.
 
+pub mod config;
 pub mod reason;

@@ -1,0 +1,490 @@
+//! Every key of the configuration, once: its name, its other sources, how it is read and how it is shown.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use toml::Value;
+
+use super::{
+    Config, LogFormat, LogLevel, Secret, TableRule, Ttl, Upstream,
+    value::{
+        BadValue, BareUnit, Raw, address, boolean, choice, duration, duration_text, size,
+        size_text, text, whole,
+    },
+};
+
+/// One key.
+pub(super) struct Key {
+    /// Its table in the file; empty at the top.
+    pub(super) section: &'static str,
+    /// Its name within the table.
+    pub(super) name: &'static str,
+    /// Where it can be set besides the file.
+    pub(super) elsewhere: Elsewhere,
+    /// Reads a value into the configuration.
+    pub(super) set: fn(&mut Config, &Raw) -> Result<(), BadValue>,
+    /// The value as the file would write it, without secrets. `None`: not set.
+    pub(super) show: fn(&Config) -> Option<Value>,
+}
+
+/// Where a key can be set besides the file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Elsewhere {
+    Nowhere,
+    Flag(&'static str),
+    Variable(&'static str),
+    VariableAndFlag(&'static str, &'static str),
+}
+
+impl Key {
+    /// The dotted path: `pool.max`.
+    pub(super) fn path(&self) -> String {
+        join(self.section, self.name)
+    }
+
+    /// The flag that sets it.
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        match self.elsewhere {
+            Elsewhere::Flag(flag) | Elsewhere::VariableAndFlag(_, flag) => Some(flag),
+            Elsewhere::Nowhere | Elsewhere::Variable(_) => None,
+        }
+    }
+
+    /// The environment variable that sets it.
+    pub(super) fn variable(&self) -> Option<&'static str> {
+        match self.elsewhere {
+            Elsewhere::Variable(variable) | Elsewhere::VariableAndFlag(variable, _) => {
+                Some(variable)
+            }
+            Elsewhere::Nowhere | Elsewhere::Flag(_) => None,
+        }
+    }
+}
+
+/// The section that holds a table for each table of the database.
+pub(super) const TABLES: &str = "cache.tables";
+
+/// The keys of one `[cache.tables.<name>]`.
+pub(super) const TABLE_KEYS: &[TableKey] = &[
+    TableKey {
+        name: "enabled",
+        set: |rule, raw| put(&mut rule.enabled, boolean(raw)),
+        show: |rule| Some(Value::Boolean(rule.enabled)),
+    },
+    TableKey {
+        name: "ttl",
+        set: |rule, raw| put(&mut rule.ttl, ttl(raw).map(Some)),
+        show: |rule| rule.ttl.map(show_ttl),
+    },
+];
+
+/// One key of `[cache.tables.<name>]`.
+pub(super) struct TableKey {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Reads a value into the rule.
+    pub(super) set: fn(&mut TableRule, &Raw) -> Result<(), BadValue>,
+    /// The value as the file would write it. `None`: not set.
+    pub(super) show: fn(&TableRule) -> Option<Value>,
+}
+
+use Elsewhere::{Flag, Nowhere, Variable, VariableAndFlag};
+
+/// Every key, in the order of the reference file. The keys of one section stand together.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        section: "",
+        name: "upstream",
+        elsewhere: VariableAndFlag("DATABASE_URL", "--upstream"),
+        set: |config, raw| put(&mut config.upstream, upstream(raw)),
+        show: |config| Some(Value::String(config.upstream.masked())),
+    },
+    Key {
+        section: "",
+        name: "listen",
+        elsewhere: Flag("--listen"),
+        set: |config, raw| put(&mut config.listen, address(raw)),
+        show: |config| Some(Value::String(config.listen.to_string())),
+    },
+    Key {
+        section: "",
+        name: "admin",
+        elsewhere: Flag("--admin"),
+        set: |config, raw| {
+            let off = matches!(raw, Raw::Text(text) | Raw::Bare(text) if text == "off");
+            let admin = if off {
+                Ok(None)
+            } else {
+                address(raw).map(Some)
+            };
+            put(&mut config.admin, admin.map_err(|bad| bad.or("\"off\"")))
+        },
+        show: |config| {
+            Some(Value::String(
+                config
+                    .admin
+                    .map_or("off".to_owned(), |admin| admin.to_string()),
+            ))
+        },
+    },
+    Key {
+        section: "",
+        name: "drain_timeout",
+        elsewhere: Nowhere,
+        set: |config, raw| {
+            put(
+                &mut config.drain_timeout,
+                duration(raw, BareUnit::Seconds, Duration::ZERO),
+            )
+        },
+        show: |config| Some(show_duration(config.drain_timeout)),
+    },
+    Key {
+        section: "limits",
+        name: "client_connections_max",
+        elsewhere: Nowhere,
+        set: |config, raw| {
+            put(
+                &mut config.limits.client_connections_max,
+                count(raw, 1..=1_000_000),
+            )
+        },
+        show: |config| Some(Value::Integer(config.limits.client_connections_max.into())),
+    },
+    Key {
+        section: "pool",
+        name: "max",
+        elsewhere: Variable("DB_POOL_MAX"),
+        set: |config, raw| put(&mut config.pool.max, count(raw, 1..=10_000)),
+        show: |config| Some(Value::Integer(config.pool.max.into())),
+    },
+    Key {
+        section: "pool",
+        name: "min",
+        elsewhere: Variable("DB_POOL_MIN"),
+        set: |config, raw| put(&mut config.pool.min, count(raw, 0..=10_000)),
+        show: |config| Some(Value::Integer(config.pool.min.into())),
+    },
+    Key {
+        section: "pool",
+        name: "connect_timeout",
+        elsewhere: Variable("DB_CONNECT_TIMEOUT"),
+        set: |config, raw| put(&mut config.pool.connect_timeout, timeout(raw)),
+        show: |config| Some(show_duration(config.pool.connect_timeout)),
+    },
+    Key {
+        section: "pool",
+        name: "idle_timeout",
+        elsewhere: Variable("DB_IDLE_TIMEOUT"),
+        set: |config, raw| put(&mut config.pool.idle_timeout, timeout(raw)),
+        show: |config| Some(show_duration(config.pool.idle_timeout)),
+    },
+    Key {
+        section: "pool",
+        name: "lifetime",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.pool.lifetime, timeout(raw)),
+        show: |config| Some(show_duration(config.pool.lifetime)),
+    },
+    Key {
+        section: "pool",
+        name: "wait_timeout",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.pool.wait_timeout, timeout(raw)),
+        show: |config| Some(show_duration(config.pool.wait_timeout)),
+    },
+    Key {
+        section: "pool",
+        name: "prepared_statements_max",
+        elsewhere: Nowhere,
+        set: |config, raw| {
+            put(
+                &mut config.pool.prepared_statements_max,
+                length(whole(raw, 1..=100_000)),
+            )
+        },
+        show: |config| Some(show_count(config.pool.prepared_statements_max)),
+    },
+    Key {
+        section: "cache",
+        name: "enabled",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.cache.enabled, boolean(raw)),
+        show: |config| Some(Value::Boolean(config.cache.enabled)),
+    },
+    Key {
+        section: "cache",
+        name: "max_bytes",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.cache.max_bytes, size(raw, 1 << 20..=1 << 40)),
+        show: |config| Some(show_size(config.cache.max_bytes)),
+    },
+    Key {
+        section: "cache",
+        name: "result_max_bytes",
+        elsewhere: Nowhere,
+        set: |config, raw| {
+            put(
+                &mut config.cache.result_max_bytes,
+                length(size(raw, 1..=1 << 30)),
+            )
+        },
+        show: |config| Some(show_size(config.cache.result_max_bytes as u64)),
+    },
+    Key {
+        section: "cache",
+        name: "ttl",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.cache.ttl, ttl(raw)),
+        show: |config| Some(show_ttl(config.cache.ttl)),
+    },
+    Key {
+        section: "cache",
+        name: "version_slots",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.cache.version_slots, version_slots(raw)),
+        show: |config| Some(show_count(config.cache.version_slots)),
+    },
+    Key {
+        section: "cache",
+        name: "statement_max_bytes",
+        elsewhere: Nowhere,
+        set: |config, raw| {
+            put(
+                &mut config.cache.statement_max_bytes,
+                length(size(raw, 1..=1 << 20)),
+            )
+        },
+        show: |config| Some(show_size(config.cache.statement_max_bytes as u64)),
+    },
+    Key {
+        section: "cache",
+        name: "key_prefix",
+        elsewhere: Variable("CACHE_KEY_PREFIX"),
+        set: |config, raw| put(&mut config.cache.key_prefix, key_prefix(raw)),
+        show: |config| Some(Value::String(config.cache.key_prefix.clone())),
+    },
+    Key {
+        section: "redis",
+        name: "url",
+        elsewhere: Variable("REDIS_URL"),
+        set: |config, raw| put(&mut config.redis.url, redis_url(raw).map(Some)),
+        show: |config| {
+            config
+                .redis
+                .url
+                .as_ref()
+                .map(|url| Value::String(mask_credentials(url.expose())))
+        },
+    },
+    Key {
+        section: "log",
+        name: "level",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.log.level, choice(raw, LogLevel::NAMES)),
+        show: |config| show_choice(config.log.level, LogLevel::NAMES),
+    },
+    Key {
+        section: "log",
+        name: "format",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.log.format, choice(raw, LogFormat::NAMES)),
+        show: |config| show_choice(config.log.format, LogFormat::NAMES),
+    },
+    Key {
+        section: "log",
+        name: "slow_query",
+        elsewhere: Variable("SLOW_QUERY_THRESHOLD"),
+        set: |config, raw| {
+            let threshold = duration(raw, BareUnit::Milliseconds, Duration::ZERO);
+            put(
+                &mut config.log.slow_query,
+                threshold.map(|threshold| Some(threshold).filter(|t| !t.is_zero())),
+            )
+        },
+        show: |config| Some(show_duration(config.log.slow_query.unwrap_or_default())),
+    },
+    Key {
+        section: "workers",
+        name: "threads",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.workers.threads, length(whole(raw, 0..=1_024))),
+        show: |config| Some(show_count(config.workers.threads)),
+    },
+];
+
+impl LogLevel {
+    const NAMES: &[(&str, Self)] = &[
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+impl LogFormat {
+    const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
+}
+
+/// The dotted path of a name in a section.
+pub(super) fn join(section: &str, name: &str) -> String {
+    if section.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{section}.{name}")
+    }
+}
+
+// === Reading ===
+
+fn put<T>(field: &mut T, value: Result<T, BadValue>) -> Result<(), BadValue> {
+    value.map(|value| *field = value)
+}
+
+fn count(raw: &Raw, range: RangeInclusive<u64>) -> Result<u32, BadValue> {
+    whole(raw, range)
+        .map(|number| u32::try_from(number).expect("every range of a count ends within 32 bits"))
+}
+
+fn length(number: Result<u64, BadValue>) -> Result<usize, BadValue> {
+    number
+        .map(|number| usize::try_from(number).expect("every range of a length ends within 32 bits"))
+}
+
+fn timeout(raw: &Raw) -> Result<Duration, BadValue> {
+    duration(raw, BareUnit::Seconds, Duration::from_millis(1))
+}
+
+fn ttl(raw: &Raw) -> Result<Ttl, BadValue> {
+    duration(raw, BareUnit::Seconds, Duration::ZERO).map(Ttl::from)
+}
+
+/// A connection URL. The error never repeats it, for it may hold a password.
+fn upstream(raw: &Raw) -> Result<Upstream, BadValue> {
+    text(raw, "a PostgreSQL URL in quotes")?.parse()
+}
+
+fn version_slots(raw: &Raw) -> Result<usize, BadValue> {
+    let slots = whole(raw, 1 << 10..=1 << 26)
+        .ok()
+        .filter(|slots| slots.is_power_of_two());
+    length(slots.ok_or_else(|| BadValue::is(raw, "a power of two from 1024 to 67108864")))
+}
+
+fn key_prefix(raw: &Raw) -> Result<String, BadValue> {
+    let expected = "at most 64 characters without spaces, such as \"pgkeel:\"";
+    let prefix = text(raw, expected)?;
+    let fits = prefix.len() <= 64 && prefix.chars().all(|c| c.is_ascii_graphic());
+    if fits {
+        Ok(prefix.to_owned())
+    } else {
+        Err(BadValue::is(raw, expected))
+    }
+}
+
+fn redis_url(raw: &Raw) -> Result<Secret, BadValue> {
+    let expected = "redis://:password@host:6379 (or rediss://, unix://)";
+    let url = text(raw, expected)?;
+    if ["redis://", "rediss://", "unix://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        Ok(Secret::new(url))
+    } else {
+        Err(BadValue::new("is not a Redis URL", expected))
+    }
+}
+
+// === Showing ===
+
+fn show_duration(duration: Duration) -> Value {
+    Value::String(duration_text(duration))
+}
+
+fn show_ttl(ttl: Ttl) -> Value {
+    show_duration(ttl.duration().unwrap_or_default())
+}
+
+fn show_size(bytes: u64) -> Value {
+    Value::String(size_text(bytes))
+}
+
+fn show_count(count: usize) -> Value {
+    Value::Integer(i64::try_from(count).expect("every count was read from a 64-bit integer"))
+}
+
+fn show_choice<T: PartialEq>(choice: T, names: &[(&str, T)]) -> Option<Value> {
+    names
+        .iter()
+        .find(|(_, named)| *named == choice)
+        .map(|(name, _)| Value::String((*name).to_owned()))
+}
+
+/// A URL with its credentials and its parameters, where a password may stand too, replaced.
+fn mask_credentials(url: &str) -> String {
+    let (url, query) = url.split_once('?').unwrap_or((url, ""));
+    let query = if query.is_empty() { "" } else { "?***" };
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    match rest.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}://***@{place}{query}"),
+        None => format!("{scheme}://{rest}{query}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_other_sources_are_distinct() {
+        let mut names: Vec<String> = KEYS.iter().map(Key::path).collect();
+        names.extend(KEYS.iter().filter_map(Key::flag).map(str::to_owned));
+        names.extend(KEYS.iter().filter_map(Key::variable).map(str::to_owned));
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn the_keys_of_a_section_stand_together() {
+        let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
+        sections.dedup();
+        let runs = sections.len();
+        sections.sort_unstable();
+        sections.dedup();
+        assert_eq!(sections.len(), runs);
+    }
+
+    #[test]
+    fn what_is_shown_reads_back() {
+        let config = Config::default();
+        for key in KEYS {
+            let Some(shown) = (key.show)(&config) else {
+                continue;
+            };
+            let raw = match shown {
+                Value::String(text) => Raw::Text(text),
+                Value::Integer(number) => Raw::Integer(number),
+                Value::Boolean(value) => Raw::Boolean(value),
+                other => panic!("{}: {other}", key.path()),
+            };
+            let mut read = config.clone();
+            (key.set)(&mut read, &raw).unwrap_or_else(|bad| panic!("{} {bad}", key.path()));
+            assert_eq!(read, config, "{}", key.path());
+        }
+    }
+
+    #[test]
+    fn a_redis_url_shows_its_place_and_no_credentials() {
+        assert_eq!(
+            mask_credentials("redis://user:a@b@cache:6379/0"),
+            "redis://***@cache:6379/0"
+        );
+        assert_eq!(mask_credentials("redis://cache:6379"), "redis://cache:6379");
+        assert_eq!(
+            mask_credentials("unix:///run/redis.sock?pass=s3cret"),
+            "unix:///run/redis.sock?***"
+        );
+    }
+}
