@@ -1,4 +1,5 @@
 //! pgkeel: a transparent caching proxy for PostgreSQL.
 
 pub mod config;
+pub mod observe;
 pub mod reason;

@@ -1,0 +1,111 @@
+//! What is counted besides routes and reasons.
+
+/// Something that is counted. It only ever grows while the proxy runs.
+///
+/// Variants are ordered alphabetically; [`Counter::as_str`] is the name in metrics and on the admin port.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(usize)]
+pub enum Counter {
+    /// Cancel requests taken from clients.
+    CancelRequests,
+    /// Catalog snapshots loaded.
+    CatalogLoads,
+    /// Catalog snapshots that could not be loaded.
+    CatalogLoadsFailed,
+    /// Client connections taken.
+    ClientsAccepted,
+    /// Client connections refused.
+    ClientsRejected,
+    /// Results stored in the cache.
+    Fills,
+    /// Results not stored because something they depend on had changed meanwhile.
+    FillsRejected,
+    /// Commit windows closed as committed.
+    Invalidations,
+    /// Clients that waited too long for a server connection.
+    PoolWaitTimeouts,
+    /// Results not stored because they were too large.
+    ResultsTooLarge,
+    /// Server connections closed.
+    ServerClosed,
+    /// Server connections that could not be opened.
+    ServerConnectsFailed,
+    /// Server connections opened.
+    ServerConnectsOk,
+    /// Statements that took longer than the threshold.
+    SlowQueries,
+    /// Statements that reached PostgreSQL.
+    UpstreamQueries,
+    /// Commit windows closed as rolled back.
+    WindowsRolledBack,
+}
+
+impl Counter {
+    /// Every counter, in the order of the enum.
+    pub const ALL: &'static [Self] = &[
+        Self::CancelRequests,
+        Self::CatalogLoads,
+        Self::CatalogLoadsFailed,
+        Self::ClientsAccepted,
+        Self::ClientsRejected,
+        Self::Fills,
+        Self::FillsRejected,
+        Self::Invalidations,
+        Self::PoolWaitTimeouts,
+        Self::ResultsTooLarge,
+        Self::ServerClosed,
+        Self::ServerConnectsFailed,
+        Self::ServerConnectsOk,
+        Self::SlowQueries,
+        Self::UpstreamQueries,
+        Self::WindowsRolledBack,
+    ];
+
+    /// The name used in metrics and on the admin port.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CancelRequests => "cancel_requests",
+            Self::CatalogLoads => "catalog_loads",
+            Self::CatalogLoadsFailed => "catalog_loads_failed",
+            Self::ClientsAccepted => "clients_accepted",
+            Self::ClientsRejected => "clients_rejected",
+            Self::Fills => "fills",
+            Self::FillsRejected => "fills_rejected",
+            Self::Invalidations => "invalidations",
+            Self::PoolWaitTimeouts => "pool_wait_timeouts",
+            Self::ResultsTooLarge => "results_too_large",
+            Self::ServerClosed => "server_closed",
+            Self::ServerConnectsFailed => "server_connects_failed",
+            Self::ServerConnectsOk => "server_connects_ok",
+            Self::SlowQueries => "slow_queries",
+            Self::UpstreamQueries => "upstream_queries",
+            Self::WindowsRolledBack => "windows_rolled_back",
+        }
+    }
+
+    /// What it counts, as the metrics page says it.
+    #[must_use]
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::CancelRequests => "Cancel requests taken from clients.",
+            Self::CatalogLoads => "Catalog snapshots loaded.",
+            Self::CatalogLoadsFailed => "Catalog snapshots that could not be loaded.",
+            Self::ClientsAccepted => "Client connections taken.",
+            Self::ClientsRejected => "Client connections refused.",
+            Self::Fills => "Results stored in the cache.",
+            Self::FillsRejected => {
+                "Results not stored because something they depend on had changed meanwhile."
+            }
+            Self::Invalidations => "Commit windows closed as committed.",
+            Self::PoolWaitTimeouts => "Clients that waited too long for a server connection.",
+            Self::ResultsTooLarge => "Results not stored because they were too large.",
+            Self::ServerClosed => "Server connections closed.",
+            Self::ServerConnectsFailed => "Server connections that could not be opened.",
+            Self::ServerConnectsOk => "Server connections opened.",
+            Self::SlowQueries => "Statements that took longer than the threshold.",
+            Self::UpstreamQueries => "Statements that reached PostgreSQL.",
+            Self::WindowsRolledBack => "Commit windows closed as rolled back.",
+        }
+    }
+}
