@@ -1,5 +1,6 @@
 //! pgkeel: a transparent caching proxy for PostgreSQL.
 
+pub mod admin;
 pub mod config;
 pub mod observe;
 pub mod reason;
