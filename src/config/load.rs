@@ -451,123 +451,124 @@ mod tests {
         assert_eq!(config.cache.tables, BTreeMap::from(tables));
     }
 
+    const BAD: &[Case] = &[
+        (
+            "[pool]\nmax = 0",
+            &[],
+            &[],
+            "proxy.toml:2:7: pool.max is 0; expected a whole number from 1 to 10000",
+        ),
+        (
+            "[pool]\nmax = \"9\"",
+            &[],
+            &[],
+            "proxy.toml:2:7: pool.max is \"9\"; expected a whole number",
+        ),
+        (
+            "[cache]\nmax_byte = 1",
+            &[],
+            &[],
+            "proxy.toml:2:1: unknown key \"cache.max_byte\"; did you mean \"max_bytes\"?",
+        ),
+        (
+            "[cache]\nenabled = 1",
+            &[],
+            &[],
+            "proxy.toml:2:11: cache.enabled is 1; expected true or false",
+        ),
+        (
+            "[cache]\nversion_slots = 5000",
+            &[],
+            &[],
+            "expected a power of two from 1024 to 67108864",
+        ),
+        (
+            "[cache]\nttl = \"soon\"",
+            &[],
+            &[],
+            "proxy.toml:2:7: cache.ttl is \"soon\"; expected a duration from 0s",
+        ),
+        (
+            "[cache.tables.users]\nttl = true",
+            &[],
+            &[],
+            "proxy.toml:2:7: cache.tables.users.ttl is true; expected a duration",
+        ),
+        (
+            "[cache]\nkey_prefix = \"a b\"",
+            &[],
+            &[],
+            "cache.key_prefix is \"a b\"; expected at most 64",
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            &[],
+            &[],
+            "log.level is \"loud\"; expected one of \"error\", \"warn\", \"info\"",
+        ),
+        (
+            "listen = 6432",
+            &[],
+            &[],
+            "proxy.toml:1:10: listen is 6432; expected an IP address and a port",
+        ),
+        (
+            "upstream = \"mysql://u:s3cret@h\"",
+            &[],
+            &[],
+            "proxy.toml:1:12: upstream is not a PostgreSQL URL; expected postgres://",
+        ),
+        (
+            "",
+            &[("DB_POOL_MAX", "many")],
+            &[],
+            "DB_POOL_MAX: pool.max is \"many\"; expected a whole number",
+        ),
+        (
+            "",
+            &[("DB_IDLE_TIMEOUT", "0")],
+            &[],
+            "DB_IDLE_TIMEOUT: pool.idle_timeout is \"0\"; expected a duration from 1ms",
+        ),
+        (
+            "",
+            &[("REDIS_URL", "http://:s3cret@h")],
+            &[],
+            "REDIS_URL: redis.url is not a Redis URL; expected redis://",
+        ),
+        (
+            "",
+            &[],
+            &[("--listen", "here")],
+            "--listen: listen is \"here\"; expected an IP address and a port, such as \"127.0.0.1:6432\"",
+        ),
+        (
+            "",
+            &[],
+            &[("--admin", "on")],
+            "--admin: admin is \"on\"; expected an IP address and a port, such as \"127.0.0.1:6432\", or \"off\"",
+        ),
+        (
+            "",
+            &[],
+            &[("--upstream", "postgres://h?sslmode=require")],
+            "--upstream: upstream asks for sslmode=require, but TLS",
+        ),
+        (
+            "",
+            &[],
+            &[
+                ("--upstream", UPSTREAM),
+                ("--listen", "[::1]:6433"),
+                ("--admin", "[::1]:6433"),
+            ],
+            "--listen: admin is the address",
+        ),
+    ];
+
     #[test]
     fn an_error_names_its_source_and_what_would_be_right() {
-        let cases: &[Case] = &[
-            (
-                "[pool]\nmax = 0",
-                &[],
-                &[],
-                "proxy.toml:2:7: pool.max is 0; expected a whole number from 1 to 10000",
-            ),
-            (
-                "[pool]\nmax = \"9\"",
-                &[],
-                &[],
-                "proxy.toml:2:7: pool.max is \"9\"; expected a whole number",
-            ),
-            (
-                "[cache]\nmax_byte = 1",
-                &[],
-                &[],
-                "proxy.toml:2:1: unknown key \"cache.max_byte\"; did you mean \"max_bytes\"?",
-            ),
-            (
-                "[cache]\nenabled = 1",
-                &[],
-                &[],
-                "proxy.toml:2:11: cache.enabled is 1; expected true or false",
-            ),
-            (
-                "[cache]\nversion_slots = 5000",
-                &[],
-                &[],
-                "expected a power of two from 1024 to 67108864",
-            ),
-            (
-                "[cache]\nttl = \"soon\"",
-                &[],
-                &[],
-                "proxy.toml:2:7: cache.ttl is \"soon\"; expected a duration from 0s",
-            ),
-            (
-                "[cache.tables.users]\nttl = true",
-                &[],
-                &[],
-                "proxy.toml:2:7: cache.tables.users.ttl is true; expected a duration",
-            ),
-            (
-                "[cache]\nkey_prefix = \"a b\"",
-                &[],
-                &[],
-                "cache.key_prefix is \"a b\"; expected at most 64",
-            ),
-            (
-                "[log]\nlevel = \"loud\"",
-                &[],
-                &[],
-                "log.level is \"loud\"; expected one of \"error\", \"warn\", \"info\"",
-            ),
-            (
-                "listen = 6432",
-                &[],
-                &[],
-                "proxy.toml:1:10: listen is 6432; expected an IP address and a port",
-            ),
-            (
-                "upstream = \"mysql://u:s3cret@h\"",
-                &[],
-                &[],
-                "proxy.toml:1:12: upstream is not a PostgreSQL URL; expected postgres://",
-            ),
-            (
-                "",
-                &[("DB_POOL_MAX", "many")],
-                &[],
-                "DB_POOL_MAX: pool.max is \"many\"; expected a whole number",
-            ),
-            (
-                "",
-                &[("DB_IDLE_TIMEOUT", "0")],
-                &[],
-                "DB_IDLE_TIMEOUT: pool.idle_timeout is \"0\"; expected a duration from 1ms",
-            ),
-            (
-                "",
-                &[("REDIS_URL", "http://:s3cret@h")],
-                &[],
-                "REDIS_URL: redis.url is not a Redis URL; expected redis://",
-            ),
-            (
-                "",
-                &[],
-                &[("--listen", "here")],
-                "--listen: listen is \"here\"; expected an IP address and a port, such as \"127.0.0.1:6432\"",
-            ),
-            (
-                "",
-                &[],
-                &[("--admin", "on")],
-                "--admin: admin is \"on\"; expected an IP address and a port, such as \"127.0.0.1:6432\", or \"off\"",
-            ),
-            (
-                "",
-                &[],
-                &[("--upstream", "postgres://h?sslmode=require")],
-                "--upstream: upstream asks for sslmode=require, but TLS",
-            ),
-            (
-                "",
-                &[],
-                &[
-                    ("--upstream", UPSTREAM),
-                    ("--listen", "[::1]:6433"),
-                    ("--admin", "[::1]:6433"),
-                ],
-                "--listen: admin is the address",
-            ),
-        ];
-        for (text, environment, flags, part) in cases {
+        for (text, environment, flags, part) in BAD {
             let error = error(text, environment, flags);
             assert!(error.contains(part), "expected {part}\n     got {error}");
             assert!(!error.contains("s3cret"), "{error}");
