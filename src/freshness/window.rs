@@ -1,0 +1,258 @@
+//! Commit windows: the time in which a change may become visible.
+//!
+//! A window is opened just before anything that can make a change visible is sent to a server, and closed
+//! when the server has said ReadyForQuery. It belongs to the server connection: whoever sent the change may
+//! be long gone. A window that is dropped without a verdict has an unknown outcome, so it stays open and is
+//! handed to the [`Orphans`], which close it as committed once its backend is known to be gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::words::{Slot, Words};
+
+/// A server process, for as long as it lives.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Backend {
+    /// Its process id.
+    pub pid: i32,
+    /// When its postmaster started, in microseconds since 1970.
+    pub postmaster_start: i64,
+    /// When it started itself, in microseconds since 1970.
+    pub start: i64,
+}
+
+/// The words, and the windows whose outcome is unknown.
+pub struct Freshness {
+    words: Words,
+    orphans: Mutex<Vec<Orphan>>,
+    postmaster_start: AtomicI64,
+    open: AtomicU64,
+    committed: AtomicU64,
+    rolled_back: AtomicU64,
+}
+
+/// A window whose connection broke before the server told how it ended.
+#[derive(Clone, Debug)]
+struct Orphan {
+    backend: Option<Backend>,
+    slots: SmallVec<[Slot; 4]>,
+}
+
+/// How many windows there were and are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Open now, orphans included.
+    pub open: u64,
+    /// Closed as committed.
+    pub committed: u64,
+    /// Closed as rolled back.
+    pub rolled_back: u64,
+    /// Open, with an outcome nobody knows.
+    pub orphans: u64,
+}
+
+impl Freshness {
+    /// No window open, over an array of `slots` words.
+    #[must_use]
+    pub fn new(slots: usize) -> Arc<Self> {
+        Arc::new(Self {
+            words: Words::new(slots),
+            orphans: Mutex::new(Vec::new()),
+            postmaster_start: AtomicI64::new(0),
+            open: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+            rolled_back: AtomicU64::new(0),
+        })
+    }
+
+    /// The words.
+    #[must_use]
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// Opens a window over `slots` for a change that `backend` is about to be sent.
+    #[must_use]
+    pub fn open(
+        self: &Arc<Self>,
+        slots: impl IntoIterator<Item = Slot>,
+        backend: Option<Backend>,
+    ) -> Window {
+        let mut slots: SmallVec<[Slot; 4]> = slots.into_iter().collect();
+        slots.sort_unstable();
+        slots.dedup();
+        for &slot in &slots {
+            self.words.open(slot);
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Window {
+            freshness: Arc::clone(self),
+            slots,
+            backend,
+        }
+    }
+
+    /// A new connection reports when its postmaster started. If that is not what the last one reported, the
+    /// server has restarted, or is another, and may have lost what it had already shown.
+    pub fn note_postmaster(&self, start: i64) {
+        let before = self.postmaster_start.swap(start, Ordering::SeqCst);
+        if before != 0 && before != start {
+            self.words.bump_everything();
+        }
+    }
+
+    /// The numbers so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            open: self.open.load(Ordering::Relaxed),
+            committed: self.committed.load(Ordering::Relaxed),
+            rolled_back: self.rolled_back.load(Ordering::Relaxed),
+            orphans: self.orphans.lock().len() as u64,
+        }
+    }
+
+    /// The backends whose windows wait for them to be gone; `None` for one that was never identified.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<Option<Backend>> {
+        self.orphans
+            .lock()
+            .iter()
+            .map(|orphan| orphan.backend)
+            .collect()
+    }
+
+    /// Closes, as committed, the windows of backends that `is_gone` knows to be gone.
+    pub fn close_orphans(&self, is_gone: impl Fn(Option<Backend>) -> bool) {
+        let mut orphans = self.orphans.lock();
+        orphans.retain(|orphan| {
+            let gone = is_gone(orphan.backend);
+            if gone {
+                self.close(&orphan.slots, Outcome::Committed);
+            }
+            !gone
+        });
+    }
+
+    fn close(&self, slots: &[Slot], outcome: Outcome) {
+        let (counter, close): (_, fn(&Words, Slot)) = match outcome {
+            Outcome::Committed => (&self.committed, Words::close_committed),
+            Outcome::RolledBack => (&self.rolled_back, Words::close_rolled_back),
+        };
+        for &slot in slots {
+            close(&self.words, slot);
+        }
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How a window ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The change may have become visible.
+    Committed,
+    /// It is proven that nothing became visible: an explicit ROLLBACK, or the error of a lone statement.
+    RolledBack,
+}
+
+impl std::fmt::Debug for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Window")
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An open commit window. Dropping it without [`Window::close`] makes it an orphan.
+#[must_use]
+pub struct Window {
+    freshness: Arc<Freshness>,
+    slots: SmallVec<[Slot; 4]>,
+    backend: Option<Backend>,
+}
+
+impl Window {
+    /// Opens the window over more slots, for what is sent behind the change it was opened for.
+    pub fn extend(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        for slot in slots {
+            if let Err(at) = self.slots.binary_search(&slot) {
+                self.freshness.words.open(slot);
+                self.slots.insert(at, slot);
+            }
+        }
+    }
+
+    /// Closes the window: the server has said how the change ended.
+    pub fn close(mut self, outcome: Outcome) {
+        let slots = std::mem::take(&mut self.slots);
+        self.freshness.close(&slots, outcome);
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        let slots = std::mem::take(&mut self.slots);
+        if !slots.is_empty() {
+            self.freshness.orphans.lock().push(Orphan {
+                backend: self.backend,
+                slots,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKEND: Backend = Backend {
+        pid: 7,
+        postmaster_start: 1,
+        start: 2,
+    };
+
+    #[test]
+    fn a_dropped_window_stays_open_until_its_backend_is_gone() {
+        let freshness = Freshness::new(64);
+        let before = freshness
+            .words()
+            .stamp(Slot::EVERYTHING)
+            .expect("nothing is open");
+        drop(freshness.open([Slot::EVERYTHING], Some(BACKEND)));
+        assert!(freshness.words().stamp(Slot::EVERYTHING).is_none());
+        assert_eq!(freshness.counts().orphans, 1);
+
+        freshness.close_orphans(|backend| backend.is_some_and(|backend| backend.pid == 8));
+        assert!(freshness.words().stamp(Slot::EVERYTHING).is_none());
+
+        freshness.close_orphans(|backend| backend == Some(BACKEND));
+        assert!(
+            freshness
+                .words()
+                .stamp(Slot::EVERYTHING)
+                .is_some_and(|stamp| stamp != before)
+        );
+        assert_eq!(
+            freshness.counts(),
+            Counts {
+                open: 0,
+                committed: 1,
+                rolled_back: 0,
+                orphans: 0
+            }
+        );
+    }
+
+    #[test]
+    fn a_slot_named_twice_is_opened_once() {
+        let freshness = Freshness::new(64);
+        let window = freshness.open([Slot::CATALOG, Slot::EVERYTHING, Slot::CATALOG], None);
+        window.close(Outcome::RolledBack);
+        assert!(freshness.words().stamp(Slot::CATALOG).is_some());
+        assert_eq!(freshness.counts().rolled_back, 1);
+    }
+}
