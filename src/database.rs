@@ -1,0 +1,316 @@
+//! One database of the server: its catalog snapshot, and the statements seen in it.
+//!
+//! A text is parsed once and judged once for each catalog snapshot. What it reads and writes becomes slots
+//! of the version words here, so that a session never hashes a tag.
+
+pub mod statement;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use statement::{Plan, ReadPlan, Statement};
+
+use crate::analysis::catalog::Catalog;
+use crate::analysis::{Dialect, ReadSet, Verdict, WriteSet};
+use crate::cache::key::StatementId;
+use crate::catalog;
+use crate::config::{Config, Host, Ttl, Upstream};
+use crate::freshness::Tag;
+use crate::freshness::window::Freshness;
+use crate::freshness::words::{Slot, Stamp};
+use crate::observe::{Counter, Metrics};
+use crate::reason::Reason;
+
+/// How long after a failed load of the catalog the next is tried.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How many distinct texts are remembered for each database, in bytes of text.
+const STATEMENTS_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// One database.
+pub struct Database {
+    name: String,
+    number: u32,
+    config: Arc<Config>,
+    freshness: Arc<Freshness>,
+    metrics: Arc<Metrics>,
+    statements: moka::sync::Cache<Box<[u8]>, Arc<Statement>, ahash::RandomState>,
+    snapshot: ArcSwapOption<Snapshot>,
+    loading: Mutex<Loading>,
+}
+
+/// The catalog as it was under a stamp.
+pub struct Snapshot {
+    catalog: Catalog,
+    stamp: Stamp,
+    version: u64,
+}
+
+/// What is known of a database's catalog.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CatalogStatus {
+    /// The snapshot is current.
+    Current,
+    /// It is loaded when the next statement asks for it, or is being loaded.
+    Loading,
+    /// It cannot be loaded, for this reason.
+    Failed(String),
+}
+
+/// Where the snapshot comes from next.
+#[derive(Debug)]
+enum Loading {
+    /// Nobody has asked yet, or the last load went well.
+    Idle,
+    /// A load is under way.
+    UnderWay,
+    /// The last one failed.
+    Failed { at: Instant, error: String },
+}
+
+impl Database {
+    /// A database of which nothing is known yet.
+    #[must_use]
+    pub fn new(
+        name: &str,
+        config: Arc<Config>,
+        freshness: Arc<Freshness>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        static NUMBERS: AtomicU32 = AtomicU32::new(1);
+        let statements = moka::sync::Cache::builder()
+            .max_capacity(STATEMENTS_MAX_BYTES)
+            .weigher(|tail: &Box<[u8]>, _| u32::try_from(tail.len() + 600).unwrap_or(u32::MAX))
+            .build_with_hasher(ahash::RandomState::new());
+        Arc::new(Self {
+            name: name.to_owned(),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            config,
+            freshness,
+            metrics,
+            statements,
+            snapshot: ArcSwapOption::empty(),
+            loading: Mutex::new(Loading::Idle),
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its number: never used for another database.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The state of its catalog snapshot, for the admin side.
+    #[must_use]
+    pub fn catalog_status(&self) -> CatalogStatus {
+        match (&*self.loading.lock(), self.current_snapshot().is_some()) {
+            (_, true) => CatalogStatus::Current,
+            (Loading::Failed { error, .. }, false) => CatalogStatus::Failed(error.clone()),
+            (Loading::Idle | Loading::UnderWay, false) => CatalogStatus::Loading,
+        }
+    }
+
+    /// The statement of a text with its parameter types; `tail` as in [`crate::protocol::frontend::Parse::tail`].
+    #[must_use]
+    pub fn statement(&self, tail: &[u8], dialect: Dialect) -> Arc<Statement> {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        // How a text is read is part of what it is: the same bytes may mean another thing in another dialect.
+        let mut key = Vec::with_capacity(tail.len() + 1);
+        key.push(u8::from(dialect.utf8) | u8::from(dialect.standard_conforming_strings) << 1);
+        key.extend_from_slice(tail);
+        if let Some(known) = self.statements.get(key.as_slice()) {
+            return known;
+        }
+        let id = StatementId(IDS.fetch_add(1, Ordering::Relaxed));
+        let statement = Arc::new(Statement::new(
+            id,
+            tail,
+            dialect,
+            self.config.cache.statement_max_bytes,
+        ));
+        self.statements.get_with(key.into(), || statement)
+    }
+
+    /// What the statement reads and writes, by the catalog as it is now.
+    #[must_use]
+    pub fn plan(self: &Arc<Self>, statement: &Statement) -> Arc<Plan> {
+        let snapshot = self.snapshot();
+        let version = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
+        statement.plan_of(version, || {
+            let verdict = statement
+                .parsed()
+                .judge(snapshot.as_ref().map(|snapshot| &snapshot.catalog));
+            self.resolve(verdict, snapshot.as_deref())
+        })
+    }
+
+    fn resolve(&self, verdict: Verdict, snapshot: Option<&Snapshot>) -> Plan {
+        let slot = |oid: &crate::analysis::Oid| {
+            self.freshness.words().slot(Tag::Table {
+                database: self.number,
+                oid: oid.0,
+            })
+        };
+        let mut writes: Vec<Slot> = match &verdict.write {
+            WriteSet::Nothing => Vec::new(),
+            WriteSet::Tables(tables) => tables.iter().map(slot).collect(),
+            WriteSet::Everything => vec![Slot::EVERYTHING],
+        };
+        if verdict.catalog {
+            writes.push(Slot::CATALOG);
+        }
+        let read = match (verdict.read, snapshot) {
+            (Ok(reads), Some(snapshot)) => {
+                self.time_to_live(&reads, &snapshot.catalog).map(|ttl| {
+                    let mut slots: Vec<Slot> = reads.tables.iter().map(slot).collect();
+                    slots.push(Slot::EVERYTHING);
+                    slots.sort_unstable();
+                    slots.dedup();
+                    ReadPlan {
+                        slots: slots.into(),
+                        catalog: snapshot.stamp,
+                        ttl,
+                    }
+                })
+            }
+            (Ok(_), None) => Err(Reason::CatalogNotReady),
+            (Err(reason), _) => Err(reason),
+        };
+        Plan {
+            read,
+            writes: writes.into(),
+            rollback_is_provable: !matches!(verdict.write, WriteSet::Everything),
+            session: verdict.session,
+        }
+    }
+
+    /// The shortest time to live of the tables read, by the configuration's rules for them.
+    fn time_to_live(&self, reads: &ReadSet, catalog: &Catalog) -> Result<Ttl, Reason> {
+        let cache = &self.config.cache;
+        let names = reads
+            .tables
+            .iter()
+            .filter_map(|&oid| catalog.relation_names(oid));
+        let mut shortest = None;
+        for (schema, name) in names {
+            let ttl = cache.ttl_of(schema, name).ok_or(Reason::TableExcluded)?;
+            shortest = shortest.min(Some(ttl)).or(Some(ttl));
+        }
+        Ok(shortest.unwrap_or(cache.ttl))
+    }
+
+    /// The snapshot, if it is current; if not, a load is begun.
+    fn snapshot(self: &Arc<Self>) -> Option<Arc<Snapshot>> {
+        let current = self.current_snapshot();
+        if current.is_none() {
+            self.load();
+        }
+        current
+    }
+
+    fn current_snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot
+            .load_full()
+            .filter(|snapshot| self.freshness.words().is_current(snapshot.stamp))
+    }
+
+    /// Begins to load the catalog, unless that is under way or has just failed.
+    pub fn load(self: &Arc<Self>) {
+        {
+            let mut loading = self.loading.lock();
+            match &*loading {
+                Loading::UnderWay => return,
+                Loading::Failed { at, .. } if at.elapsed() < RETRY_AFTER => return,
+                Loading::Idle | Loading::Failed { .. } => *loading = Loading::UnderWay,
+            }
+        }
+        let database = Arc::clone(self);
+        tokio::spawn(async move {
+            let loaded = database.load_now().await;
+            let counter = if loaded.is_ok() {
+                Counter::CatalogLoads
+            } else {
+                Counter::CatalogLoadsFailed
+            };
+            database.metrics.add(counter, 1);
+            let before = std::mem::replace(
+                &mut *database.loading.lock(),
+                match &loaded {
+                    Ok(()) => Loading::Idle,
+                    Err(error) => Loading::Failed {
+                        at: Instant::now(),
+                        error: error.clone(),
+                    },
+                },
+            );
+            drop(before);
+            if let Err(error) = loaded {
+                tracing::warn!(
+                    database = database.name,
+                    "the catalog cannot be read, so nothing is cached: {error}; \
+                     check that the upstream URL's user may log in to this database"
+                );
+            }
+        });
+    }
+
+    async fn load_now(&self) -> Result<(), String> {
+        static VERSIONS: AtomicU64 = AtomicU64::new(1);
+        // The stamp comes first: whatever changes the catalogs from here on makes the snapshot void.
+        let Some(stamp) = self.freshness.words().stamp(Slot::CATALOG) else {
+            return Ok(());
+        };
+        let (client, connection) = control_config(&self.config.upstream, &self.name)
+            .connect(tokio_postgres::NoTls)
+            .await
+            .map_err(|error| describe(&error))?;
+        let driver = tokio::spawn(connection);
+        let catalog = catalog::load(&client)
+            .await
+            .map_err(|error| describe(&error));
+        drop(client);
+        let _ = driver.await;
+        let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
+        self.snapshot.store(Some(Arc::new(Snapshot {
+            catalog: catalog?,
+            stamp,
+            version,
+        })));
+        Ok(())
+    }
+}
+
+/// How the proxy itself logs in to a database of the server.
+#[must_use]
+pub fn control_config(upstream: &Upstream, database: &str) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    match &upstream.host {
+        Host::Tcp(host) => config.host(host),
+        Host::UnixSocket(path) => config.host_path(path),
+    };
+    config
+        .port(upstream.port)
+        .user(&upstream.user)
+        .dbname(database)
+        .application_name("pgkeel")
+        .connect_timeout(Duration::from_secs(5));
+    if let Some(password) = &upstream.password {
+        config.password(password.expose());
+    }
+    config
+}
+
+/// The whole of an error, with what the server said.
+fn describe(error: &tokio_postgres::Error) -> String {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}

@@ -1,0 +1,130 @@
+//! A text of SQL with its parameter types, parsed once.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use crate::analysis::{self, Dialect, Parsed, SessionEffects};
+use crate::cache::key::StatementId;
+use crate::config::Ttl;
+use crate::freshness::words::{Slot, Stamp, Words};
+use crate::protocol::frontend::split_cstring;
+use crate::reason::Reason;
+
+/// A distinct text with its parameter types.
+pub struct Statement {
+    id: StatementId,
+    tail: Box<[u8]>,
+    parsed: Parsed,
+    plan: ArcSwapOption<Versioned>,
+}
+
+struct Versioned {
+    version: u64,
+    plan: Arc<Plan>,
+}
+
+/// What a statement reads, writes and leaves behind, by one catalog snapshot.
+#[derive(Debug)]
+pub struct Plan {
+    /// What its result depends on, or why it is not cached.
+    pub read: Result<ReadPlan, Reason>,
+    /// The words it touches when it takes effect.
+    pub writes: Box<[Slot]>,
+    /// Does the error of the statement alone prove that it changed nothing? Not if it may commit inside.
+    pub rollback_is_provable: bool,
+    /// What it may leave behind in the session.
+    pub session: SessionEffects,
+}
+
+/// What a cacheable result depends on.
+#[derive(Debug)]
+pub struct ReadPlan {
+    /// The words, [`Slot::EVERYTHING`] among them.
+    pub slots: Box<[Slot]>,
+    /// The stamp of the catalog snapshot by which the slots were found.
+    pub catalog: Stamp,
+    /// How long a result may be kept, fresh as it may be.
+    pub ttl: Ttl,
+}
+
+impl ReadPlan {
+    /// The stamps for a fill that is about to be asked for, or `None` while a window is open.
+    ///
+    /// The catalog's stamp is the snapshot's own: if the catalogs have changed since, the fill is refused.
+    #[must_use]
+    pub fn stamps(&self, words: &Words) -> Option<Arc<[Stamp]>> {
+        let mut stamps = Vec::with_capacity(self.slots.len() + 1);
+        stamps.push(self.catalog);
+        for &slot in &self.slots {
+            stamps.push(words.stamp(slot)?);
+        }
+        words.is_current(self.catalog).then(|| stamps.into())
+    }
+}
+
+impl Statement {
+    /// Parses the text of a Parse message's tail.
+    #[must_use]
+    pub fn new(id: StatementId, tail: &[u8], dialect: Dialect, max_bytes: usize) -> Self {
+        let text = split_cstring(tail).map_or(tail, |(text, _)| text);
+        let parsed = analysis::parse(text, dialect, max_bytes);
+        Self {
+            id,
+            tail: tail.into(),
+            parsed,
+            plan: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> StatementId {
+        self.id
+    }
+
+    /// The name it has on every server connection where it is prepared.
+    #[must_use]
+    pub fn server_name(&self) -> Vec<u8> {
+        server_name(self.id)
+    }
+
+    /// The text, its NUL and the parameter types, as in a Parse message.
+    #[must_use]
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        split_cstring(&self.tail).map_or(&self.tail, |(text, _)| text)
+    }
+
+    /// What the grammar says of it.
+    #[must_use]
+    pub const fn parsed(&self) -> &Parsed {
+        &self.parsed
+    }
+
+    /// The plan of a catalog version, made by `judge` if it is not the one at hand.
+    pub(super) fn plan_of(&self, version: u64, judge: impl FnOnce() -> Plan) -> Arc<Plan> {
+        if let Some(known) = &*self.plan.load()
+            && known.version == version
+        {
+            return Arc::clone(&known.plan);
+        }
+        let plan = Arc::new(judge());
+        self.plan.store(Some(Arc::new(Versioned {
+            version,
+            plan: Arc::clone(&plan),
+        })));
+        plan
+    }
+}
+
+/// The name of a statement on every server connection where it is prepared.
+#[must_use]
+pub fn server_name(id: StatementId) -> Vec<u8> {
+    format!("pgkeel_{:x}", id.0).into_bytes()
+}

@@ -1,0 +1,46 @@
+//! The way to PostgreSQL: sockets, logins, connections and the pools that hold them.
+//!
+//! A [`pool::Lease`] is the only way to use a [`connection::Connection`]: given back it returns to its pool
+//! if it is clean, dropped in any other way it is closed. What is in the messages is the session's affair.
+
+pub mod cancel;
+pub mod connection;
+pub mod login;
+pub mod pool;
+pub mod pools;
+pub mod socket;
+
+use std::io;
+
+/// Why no server connection can be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server cannot be reached, or broke the connection off.
+    #[error("could not connect to the server: {0}")]
+    Unreachable(#[from] io::Error),
+    /// The server refused, with the ErrorResponse it sent.
+    #[error("the server refused the connection")]
+    Refused(Box<[u8]>),
+    /// Nobody can log in for this client but the client itself, and its connections are gone.
+    #[error("the server connection is lost, and only a new login can open another")]
+    LoginRequired,
+    /// All connections of the pool stayed busy for the whole of `pool.wait_timeout`.
+    #[error("no server connection became free within {0:?}")]
+    WaitTimeout(std::time::Duration),
+    /// The server asked for something we do not know, or sent what the protocol does not allow.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl Error {
+    /// The SQLSTATE a client gets for it, where the server gave none.
+    #[must_use]
+    pub const fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) | Self::Refused(_) => "08006",
+            Self::LoginRequired => "57P01",
+            Self::WaitTimeout(_) => "53300",
+            Self::Protocol(_) => "08P01",
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! One connection to the server, and everything that is true of it alone.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::cancel::CancelTarget;
+use super::pool::Place;
+use super::socket::Socket;
+use crate::cache::key::StatementId;
+use crate::freshness::window::{Backend, Window};
+use crate::protocol::backend::{self, TransactionStatus};
+use crate::protocol::expect::Expectations;
+use crate::protocol::frame;
+use crate::protocol::frontend;
+
+/// How much is read from a server at once.
+const READ_BYTES: usize = 32 * 1024;
+
+/// ParameterStatus values by name.
+pub type Parameters = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// The settings a session starts with. Sessions with equal baselines, of one user in one database, get equal
+/// answers to equal requests, until one of them changes a setting.
+#[derive(Debug, Eq, Hash, PartialEq)]
+pub struct Baseline {
+    /// What the server reported at start-up.
+    pub parameters: Parameters,
+    /// Settings it does not report and that make a difference, as [`super::login`] asked for them.
+    pub settings: Box<[u8]>,
+}
+
+impl Baseline {
+    /// Is READ COMMITTED what a transaction gets that asks for nothing?
+    #[must_use]
+    pub fn is_read_committed(&self) -> bool {
+        self.settings.starts_with(b"read committed\x1f")
+    }
+}
+
+/// What a session wants to know again when a Parse turns out void.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Parsing {
+    /// The statement.
+    pub statement: StatementId,
+    /// Was it parsed under the server's unnamed statement?
+    pub unnamed: bool,
+    /// The client's own name for it, if the client sent the Parse.
+    pub client_name: Option<Box<[u8]>>,
+}
+
+/// The statements prepared on one connection.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    named: HashMap<StatementId, Named>,
+    uses: u64,
+    /// What the server's unnamed statement is.
+    pub unnamed: Option<StatementId>,
+}
+
+#[derive(Debug)]
+struct Named {
+    last_use: u64,
+    catalog: u64,
+}
+
+impl Prepared {
+    /// Is the statement prepared? If so, this counts as a use of it.
+    pub fn touch(&mut self, statement: StatementId) -> bool {
+        self.uses += 1;
+        let uses = self.uses;
+        self.named
+            .get_mut(&statement)
+            .map(|named| named.last_use = uses)
+            .is_some()
+    }
+
+    /// Was it prepared while the catalogs were as they are in `catalog`?
+    #[must_use]
+    pub fn is_prepared_under(&self, statement: StatementId, catalog: u64) -> bool {
+        self.named
+            .get(&statement)
+            .is_some_and(|named| named.catalog == catalog)
+    }
+
+    /// Notes a Parse that is being sent, and returns the statement that has to go to make room for it.
+    pub fn insert(
+        &mut self,
+        statement: StatementId,
+        catalog: u64,
+        most: usize,
+    ) -> Option<StatementId> {
+        self.uses += 1;
+        self.named.insert(
+            statement,
+            Named {
+                last_use: self.uses,
+                catalog,
+            },
+        );
+        if self.named.len() <= most.max(1) {
+            return None;
+        }
+        let oldest = self
+            .named
+            .iter()
+            .min_by_key(|(_, named)| named.last_use)
+            .map(|(&id, _)| id)?;
+        self.named.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// Forgets a statement.
+    pub fn remove(&mut self, statement: StatementId) -> bool {
+        self.named.remove(&statement).is_some()
+    }
+
+    /// Forgets all of them: the server has, too.
+    pub fn clear(&mut self) {
+        self.named.clear();
+        self.unnamed = None;
+    }
+}
+
+/// One connection to the server, logged in.
+#[derive(Debug)]
+pub struct Connection {
+    /// The stream.
+    pub socket: Socket,
+    /// What came from the server and is not yet dealt with.
+    pub inbox: BytesMut,
+    /// The replies the server owes.
+    pub owed: Expectations<Parsing>,
+    /// The transaction status of the last ReadyForQuery.
+    pub status: TransactionStatus,
+    /// The statements prepared on it.
+    pub prepared: Prepared,
+    /// Statements left on the server under a client's own name, to be closed with the next request.
+    pub leftovers: Vec<Box<[u8]>>,
+    /// Bytes still to come of a message whose beginning has been dealt with.
+    pub partial: usize,
+    /// A COPY into the server waits for data.
+    pub copying: bool,
+    /// The commit window of what was sent to it.
+    pub window: Option<Window>,
+    /// The settings its session started with.
+    pub baseline: Arc<Baseline>,
+    /// The settings last reported.
+    pub parameters: Arc<Parameters>,
+    /// The server process.
+    pub backend: Backend,
+    /// How to cancel what it runs.
+    pub cancel: Arc<CancelTarget>,
+    /// When it was opened.
+    pub opened: Instant,
+    /// When it was last given back.
+    pub idle_since: Instant,
+    pub(super) place: Place,
+}
+
+/// How a server ended a connection.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Farewell {
+    /// Without a word, or with words that tell of a crash.
+    #[default]
+    Abrupt,
+    /// On purpose: a time-out of the session, an administrator's command, a shutdown in good order.
+    Orderly,
+}
+
+impl Farewell {
+    /// Reads the body of the ErrorResponse that ends a session.
+    #[must_use]
+    pub fn read(error: &[u8]) -> Self {
+        match backend::error_field(error, b'C') {
+            // admin_shutdown, database_dropped, idle_session_timeout, idle_in_transaction_session_timeout,
+            // transaction_timeout
+            Some(b"57P01" | b"57P04" | b"57P05" | b"25P03" | b"25P04") => Self::Orderly,
+            _ => Self::Abrupt,
+        }
+    }
+
+    /// May the server have lost commits that were already visible (asynchronous commits, failover)?
+    #[must_use]
+    pub const fn may_lose_history(self) -> bool {
+        matches!(self, Self::Abrupt)
+    }
+}
+
+/// What a look at an idle connection found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// It can be used.
+    Alive,
+    /// It cannot.
+    Dead(Farewell),
+    /// It can be used, but the server's configuration has changed under it.
+    SettingsChanged,
+}
+
+impl Connection {
+    /// Waits for bytes from the server and puts them into the inbox.
+    ///
+    /// # Errors
+    /// What the operating system says; the end of the stream is `UnexpectedEof`.
+    pub async fn receive(&mut self) -> io::Result<()> {
+        self.inbox.reserve(READ_BYTES);
+        match self.socket.read_buf(&mut self.inbox).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends bytes to the server.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes).await
+    }
+
+    /// Can it go to the next client as it is?
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.owed.is_empty()
+            && self.inbox.is_empty()
+            && self.window.is_none()
+            && self.partial == 0
+            && !self.copying
+            && self.status == TransactionStatus::Idle
+    }
+
+    /// Looks, without waiting, at what an idle connection has received: nothing, if all is well.
+    pub fn check(&mut self) -> Health {
+        let mut buffer = [0; 1024];
+        let mut health = Health::Alive;
+        loop {
+            match self.socket.try_read(&mut buffer) {
+                Ok(count) if count > 0 => self.inbox.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return health,
+                Ok(_) | Err(_) => return Health::Dead(Farewell::Abrupt),
+            }
+            while let Ok(Some(frame)) = frame::complete(&self.inbox, 0) {
+                match frame.tag {
+                    backend::PARAMETER_STATUS => {
+                        self.note_parameter(frame.body(&self.inbox).to_vec().as_slice());
+                        health = Health::SettingsChanged;
+                    }
+                    backend::NOTICE_RESPONSE | backend::NOTIFICATION_RESPONSE => {}
+                    backend::ERROR_RESPONSE => {
+                        return Health::Dead(Farewell::read(frame.body(&self.inbox)));
+                    }
+                    _ => return Health::Dead(Farewell::Abrupt),
+                }
+                let _ = self.inbox.split_to(frame.end);
+            }
+        }
+    }
+
+    /// Notes a ParameterStatus. Returns whether the value is new.
+    pub fn note_parameter(&mut self, body: &[u8]) -> bool {
+        let Some((name, value)) = backend::parameter_status(body) else {
+            return false;
+        };
+        if self
+            .parameters
+            .get(name)
+            .is_some_and(|known| **known == *value)
+        {
+            return false;
+        }
+        Arc::make_mut(&mut self.parameters).insert(name.into(), value.into());
+        true
+    }
+
+    /// Runs a query of the proxy's own to its end, throwing away what it returns.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step, or the query fails.
+    pub async fn run(&mut self, sql: &[u8]) -> io::Result<()> {
+        let mut message = Vec::with_capacity(sql.len() + 6);
+        frontend::write_query(&mut message, sql);
+        self.send(&message).await?;
+        let mut failed = false;
+        self.until_ready(|tag, _| failed |= tag == backend::ERROR_RESPONSE)
+            .await?;
+        if failed {
+            Err(io::ErrorKind::InvalidData.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Reads up to the next ReadyForQuery, showing every frame to `look`.
+    ///
+    /// # Errors
+    /// When the connection breaks or a length is impossible.
+    pub async fn until_ready(&mut self, mut look: impl FnMut(u8, &[u8])) -> io::Result<()> {
+        loop {
+            let rest = self.partial.min(self.inbox.len());
+            let _ = self.inbox.split_to(rest);
+            self.partial -= rest;
+            while self.partial == 0
+                && let Some(frame) = frame::complete(&self.inbox, 0)
+                    .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?
+            {
+                let bytes = self.inbox.split_to(frame.end);
+                let body = frame.body(&bytes);
+                look(frame.tag, body);
+                match frame.tag {
+                    backend::PARAMETER_STATUS => {
+                        self.note_parameter(body);
+                    }
+                    backend::READY_FOR_QUERY => {
+                        self.status = TransactionStatus::read(body)
+                            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+                        return Ok(());
+                    }
+                    _ => {}
+                }
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// Says goodbye, without waiting.
+    pub(super) fn terminate(&self) {
+        let _ = self.socket.try_write(&frontend::TERMINATE_MESSAGE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_statement_makes_room() {
+        let mut prepared = Prepared::default();
+        let [a, b, c] = [1, 2, 3].map(StatementId);
+        assert_eq!(prepared.insert(a, 0, 2), None);
+        assert_eq!(prepared.insert(b, 0, 2), None);
+        assert!(prepared.touch(a));
+        assert_eq!(prepared.insert(c, 0, 2), Some(b));
+        assert!(!prepared.touch(b));
+        assert!(prepared.is_prepared_under(a, 0) && !prepared.is_prepared_under(a, 1));
+    }
+}

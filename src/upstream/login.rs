@@ -1,0 +1,360 @@
+//! Logging in to the server with credentials the proxy knows, and what follows every login.
+//!
+//! A client's own login is relayed by [`crate::edge`]; it meets this module at AuthenticationOk.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Error;
+use super::cancel::CancelTarget;
+use super::connection::{Baseline, Connection, Parameters, Prepared};
+use super::pool::Place;
+use super::socket::Socket;
+use crate::config::{Secret, Upstream};
+use crate::freshness::window::Backend;
+use crate::protocol::backend::{self, TransactionStatus};
+use crate::protocol::expect::Expectations;
+use crate::protocol::frame;
+use crate::protocol::frontend;
+use crate::protocol::startup::{CancelKey, Startup, VERSION_3_0};
+
+/// How the proxy can log a user in again.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// The server asks for nothing.
+    Trusted,
+    /// The user's password, from the configuration or from a clear-text login.
+    Password(Secret),
+}
+
+/// What the server said between AuthenticationOk and its first ReadyForQuery.
+#[derive(Debug)]
+pub struct Greeting {
+    /// The settings it reported.
+    pub parameters: Parameters,
+    /// The process that serves the connection, and its secret.
+    pub key: CancelKey,
+}
+
+/// A socket on which a login is under way.
+#[derive(Debug)]
+pub struct Greeter {
+    socket: Socket,
+    inbox: BytesMut,
+}
+
+impl Greeter {
+    /// Connects and sends the start-up message.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub async fn start(
+        upstream: &Upstream,
+        startup: &Startup,
+        limit: Duration,
+    ) -> Result<Self, Error> {
+        let mut socket = Socket::connect(upstream, limit).await?;
+        socket.write_all(&startup.encode()).await?;
+        Ok(Self {
+            socket,
+            inbox: BytesMut::with_capacity(4096),
+        })
+    }
+
+    /// The next message, whole.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when the server closes the connection, [`Error::Protocol`] for nonsense.
+    pub async fn next(&mut self) -> Result<(u8, BytesMut), Error> {
+        loop {
+            let complete = frame::complete(&self.inbox, 0)
+                .map_err(|error| Error::Protocol(error.to_string()))?;
+            if let Some(frame) = complete {
+                return Ok((frame.tag, self.inbox.split_to(frame.end)));
+            }
+            if self.socket.read_buf(&mut self.inbox).await? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+
+    /// Sends bytes to the server.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        Ok(self.socket.write_all(bytes).await?)
+    }
+
+    /// Gives up the socket and what was read ahead, for a connection that is passed through as it is.
+    #[must_use]
+    pub fn into_parts(self) -> (Socket, BytesMut) {
+        (self.socket, self.inbox)
+    }
+
+    /// Reads the settings and the key; other messages (notices) go to `aside`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's own words, or as [`Greeter::next`].
+    pub async fn greeting(&mut self, mut aside: impl FnMut(&[u8])) -> Result<Greeting, Error> {
+        let mut parameters = Parameters::new();
+        let mut key = None;
+        loop {
+            let (tag, message) = self.next().await?;
+            let body = &message[frame::HEADER..];
+            match tag {
+                backend::PARAMETER_STATUS => {
+                    let (name, value) = backend::parameter_status(body)
+                        .ok_or_else(|| Error::Protocol("malformed ParameterStatus".into()))?;
+                    parameters.insert(name.into(), value.into());
+                }
+                backend::BACKEND_KEY_DATA => {
+                    let (pid, secret) = body
+                        .split_first_chunk::<4>()
+                        .ok_or_else(|| Error::Protocol("malformed BackendKeyData".into()))?;
+                    key = Some(CancelKey {
+                        pid: u32::from_be_bytes(*pid),
+                        secret: secret.into(),
+                    });
+                }
+                backend::READY_FOR_QUERY => {
+                    let key = key.ok_or_else(|| Error::Protocol("no BackendKeyData".into()))?;
+                    return Ok(Greeting { parameters, key });
+                }
+                backend::ERROR_RESPONSE => return Err(Error::Refused(message.as_ref().into())),
+                _ => aside(&message),
+            }
+        }
+    }
+
+    /// Asks for what the server does not report, and makes the connection ready for use.
+    ///
+    /// # Errors
+    /// As [`Greeter::next`].
+    pub async fn finish(mut self, greeting: Greeting, place: Place) -> Result<Connection, Error> {
+        let mut message = Vec::new();
+        frontend::write_query(&mut message, BASELINE_QUERY.as_bytes());
+        self.send(&message).await?;
+        let mut answer = None;
+        loop {
+            let (tag, message) = self.next().await?;
+            match tag {
+                backend::DATA_ROW => answer = read_baseline(&message[frame::HEADER..]),
+                backend::READY_FOR_QUERY => break,
+                _ => {}
+            }
+        }
+        // A server that will not say is one of whose sessions nothing is known: no two are alike.
+        let (postmaster_start, start, settings) = answer.unwrap_or_else(|| {
+            let unique = format!("unknown {} {:?}", greeting.key.pid, Instant::now());
+            (0, 0, unique.into_bytes().into())
+        });
+        let backend = Backend {
+            pid: i32::from_ne_bytes(greeting.key.pid.to_ne_bytes()),
+            postmaster_start,
+            start,
+        };
+        let parameters = Arc::new(greeting.parameters);
+        Ok(Connection {
+            socket: self.socket,
+            inbox: self.inbox,
+            owed: Expectations::default(),
+            status: TransactionStatus::Idle,
+            prepared: Prepared::default(),
+            leftovers: Vec::new(),
+            partial: 0,
+            copying: false,
+            window: None,
+            baseline: Arc::new(Baseline {
+                parameters: Parameters::clone(&parameters),
+                settings,
+            }),
+            parameters,
+            backend,
+            cancel: CancelTarget::new(greeting.key),
+            opened: Instant::now(),
+            idle_since: Instant::now(),
+            place,
+        })
+    }
+}
+
+/// When the postmaster and this backend started, and the settings that change what a query returns and are
+/// not reported by every server; the default isolation level comes first ([`Baseline::is_read_committed`]).
+const BASELINE_QUERY: &str = "SELECT \
+     pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time()), 'hex'), \
+     pg_catalog.encode(pg_catalog.timestamptz_send((SELECT a.backend_start \
+         FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a)), 'hex'), \
+     pg_catalog.concat_ws(E'\\x1f', \
+         pg_catalog.current_setting('default_transaction_isolation'), \
+         pg_catalog.current_setting('search_path'), current_user, session_user, \
+         pg_catalog.current_setting('row_security'), \
+         pg_catalog.current_setting('bytea_output'), \
+         pg_catalog.current_setting('extra_float_digits'), \
+         pg_catalog.current_setting('lc_messages'), pg_catalog.current_setting('lc_monetary'), \
+         pg_catalog.current_setting('lc_numeric'), pg_catalog.current_setting('lc_time'), \
+         pg_catalog.current_setting('xmlbinary'), pg_catalog.current_setting('xmloption'), \
+         pg_catalog.current_setting('array_nulls'), \
+         pg_catalog.current_setting('default_text_search_config'), \
+         pg_catalog.current_setting('timezone_abbreviations'), \
+         pg_catalog.current_setting('transform_null_equals'), \
+         pg_catalog.current_setting('backslash_quote'), \
+         pg_catalog.current_setting('gin_fuzzy_search_limit'), \
+         pg_catalog.current_setting('session_replication_role'))";
+
+/// The three values of the baseline query's row: two times in microseconds and the settings.
+fn read_baseline(body: &[u8]) -> Option<(i64, i64, Box<[u8]>)> {
+    let (_, mut rest) = body.split_first_chunk::<2>()?;
+    let mut column = || {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let (value, behind) =
+            behind.split_at_checked(usize::try_from(i32::from_be_bytes(*length)).ok()?)?;
+        rest = behind;
+        Some(value)
+    };
+    let mut time = || {
+        let hex = std::str::from_utf8(column()?).ok()?;
+        u64::from_str_radix(hex, 16)
+            .ok()
+            .map(|micros| i64::from_ne_bytes(micros.to_ne_bytes()))
+    };
+    let (postmaster_start, start) = (time()?, time()?);
+    Some((postmaster_start, start, column()?.into()))
+}
+
+/// Opens a connection of the proxy's own accord, for a user it can log in.
+///
+/// # Errors
+/// [`Error`], with the server's own words where it refuses.
+pub async fn connect(
+    upstream: &Upstream,
+    startup: &Startup,
+    credentials: &Credentials,
+    place: Place,
+    limit: Duration,
+) -> Result<Connection, Error> {
+    let connecting = async {
+        let mut startup = startup.clone();
+        startup.version = VERSION_3_0;
+        startup
+            .parameters
+            .retain(|(name, _)| !name.starts_with(b"_pq_."));
+        let mut greeter = Greeter::start(upstream, &startup, limit).await?;
+        authenticate(&mut greeter, &startup, credentials).await?;
+        let greeting = greeter.greeting(|_| ()).await?;
+        greeter.finish(greeting, place).await
+    };
+    let timed_out = || Error::Unreachable(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(limit, connecting)
+        .await
+        .unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// Answers the server's challenge.
+async fn authenticate(
+    greeter: &mut Greeter,
+    startup: &Startup,
+    credentials: &Credentials,
+) -> Result<(), Error> {
+    let password = match credentials {
+        Credentials::Trusted => &[][..],
+        Credentials::Password(password) => password.expose().as_bytes(),
+    };
+    let user = startup.parameter("user").unwrap_or_default();
+    let mut scram = None;
+    loop {
+        let (tag, message) = greeter.next().await?;
+        let body = &message[frame::HEADER..];
+        match tag {
+            backend::ERROR_RESPONSE => return Err(Error::Refused(message.as_ref().into())),
+            backend::AUTHENTICATION => {}
+            _ => continue,
+        }
+        let (kind, data) = body
+            .split_first_chunk::<4>()
+            .ok_or_else(|| Error::Protocol("malformed authentication".into()))?;
+        let mut reply = Vec::new();
+        match Challenge::read(u32::from_be_bytes(*kind)) {
+            Some(Challenge::Ok) => return Ok(()),
+            Some(Challenge::Cleartext) => {
+                frontend::write(&mut reply, frontend::PASSWORD, &[password, b"\0"])
+            }
+            Some(Challenge::Md5) => {
+                let salt = data
+                    .first_chunk::<4>()
+                    .ok_or_else(|| Error::Protocol("malformed salt".into()))?;
+                let hash = md5_hash(user, password, *salt);
+                frontend::write(&mut reply, frontend::PASSWORD, &[hash.as_bytes(), b"\0"]);
+            }
+            Some(Challenge::Sasl) => {
+                let machine = ScramSha256::new(password, ChannelBinding::unsupported());
+                let first = machine.message();
+                let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
+                let parts = [SCRAM_SHA_256.as_bytes(), b"\0", &length, first];
+                frontend::write(&mut reply, frontend::PASSWORD, &parts);
+                scram = Some(machine);
+            }
+            Some(Challenge::SaslContinue) => {
+                let machine = scram
+                    .as_mut()
+                    .ok_or_else(|| Error::Protocol("SASL out of turn".into()))?;
+                machine.update(data)?;
+                frontend::write(&mut reply, frontend::PASSWORD, &[machine.message()]);
+            }
+            Some(Challenge::SaslFinal) => {
+                scram
+                    .as_mut()
+                    .ok_or_else(|| Error::Protocol("SASL out of turn".into()))?
+                    .finish(data)?;
+                continue;
+            }
+            Some(Challenge::Other) | None => {
+                return Err(Error::Protocol(
+                    "the server asks for an authentication that needs the client".into(),
+                ));
+            }
+        }
+        greeter.send(&reply).await?;
+    }
+}
+
+/// The kinds of Authentication message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Challenge {
+    /// Done.
+    Ok,
+    /// The password itself.
+    Cleartext,
+    /// Its MD5 hash with a salt.
+    Md5,
+    /// SASL: the mechanisms.
+    Sasl,
+    /// SASL: the server's challenge.
+    SaslContinue,
+    /// SASL: the server's proof; no answer.
+    SaslFinal,
+    /// GSSAPI or SSPI.
+    Other,
+}
+
+impl Challenge {
+    /// Reads the code of an Authentication message.
+    #[must_use]
+    pub const fn read(code: u32) -> Option<Self> {
+        match code {
+            0 => Some(Self::Ok),
+            3 => Some(Self::Cleartext),
+            5 => Some(Self::Md5),
+            7..=9 => Some(Self::Other),
+            10 => Some(Self::Sasl),
+            11 => Some(Self::SaslContinue),
+            12 => Some(Self::SaslFinal),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,544 @@
+//! The server connections of one (database, user, start-up parameters).
+//!
+//! Every connection holds a [`Place`], and there are `max` of them. Who finds neither a free connection nor
+//! a free place waits in one queue, first come first served. A client that logs in needs a place too: its
+//! own login opens the connection, since the proxy may know no password ([`Pool::admit`]).
+//!
+//! Connections differ by their [`Baseline`]: a session only gets one that started with the settings the
+//! session itself started with.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::Error;
+use super::connection::{Baseline, Connection, Health};
+use super::login::{self, Credentials};
+use crate::config;
+use crate::freshness::window::Freshness;
+use crate::observe::{Counter, Metrics};
+use crate::protocol::startup::Startup;
+
+/// What every pool of a proxy has in common.
+#[derive(Debug)]
+pub struct Settings {
+    /// The server.
+    pub upstream: config::Upstream,
+    /// The limits.
+    pub limits: config::Pool,
+}
+
+/// The server connections of one kind of session.
+pub struct Pool {
+    startup: Startup,
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    freshness: Arc<Freshness>,
+    state: Mutex<State>,
+    clients: AtomicU32,
+    pinned_sessions: AtomicU32,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Box<Connection>>,
+    places_taken: u32,
+    waiting: VecDeque<Waiting>,
+    credentials: Option<Credentials>,
+    pinned: BTreeMap<&'static str, u32>,
+}
+
+struct Waiting {
+    wants: Wants,
+    grant: oneshot::Sender<Grant>,
+}
+
+enum Wants {
+    Connection(Arc<Baseline>),
+    Place,
+}
+
+enum Grant {
+    Connection(Box<Connection>),
+    Place(Place),
+}
+
+/// The numbers of a pool, for the admin side.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers {
+    /// Connections and logins under way.
+    pub places_taken: u32,
+    /// Connections nobody uses.
+    pub idle: u32,
+    /// Sessions that wait for one.
+    pub waiting: u32,
+    /// Sessions that keep one.
+    pub pinned_sessions: u32,
+    /// Why they do; a session may have several reasons.
+    pub pinned: BTreeMap<&'static str, u32>,
+}
+
+/// The right to hold one connection of a pool.
+pub struct Place(Arc<Pool>);
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(
+        startup: Startup,
+        settings: Arc<Settings>,
+        metrics: Arc<Metrics>,
+        freshness: Arc<Freshness>,
+    ) -> Arc<Self> {
+        let upstream = &settings.upstream;
+        let is_ours = startup.user().is_some_and(|user| user == upstream.user);
+        let credentials = upstream
+            .password
+            .clone()
+            .filter(|_| is_ours)
+            .map(Credentials::Password);
+        let state = Mutex::new(State {
+            credentials,
+            ..State::default()
+        });
+        Arc::new(Self {
+            startup,
+            settings,
+            metrics,
+            freshness,
+            state,
+            clients: AtomicU32::new(0),
+            pinned_sessions: AtomicU32::new(0),
+        })
+    }
+
+    /// The start-up message of its sessions.
+    #[must_use]
+    pub fn startup(&self) -> &Startup {
+        &self.startup
+    }
+
+    /// A client of this pool came.
+    pub fn client_came(&self) {
+        self.clients.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A client of this pool left.
+    pub fn client_left(&self) {
+        self.clients.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Is it of no use to anybody?
+    #[must_use]
+    pub fn is_deserted(&self) -> bool {
+        self.clients.load(Ordering::SeqCst) == 0 && self.state.lock().places_taken == 0
+    }
+
+    /// The numbers now.
+    #[must_use]
+    pub fn numbers(&self) -> Numbers {
+        let state = self.state.lock();
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Numbers {
+            places_taken: state.places_taken,
+            idle: count(state.idle.len()),
+            waiting: count(state.waiting.len()),
+            pinned_sessions: self.pinned_sessions.load(Ordering::Relaxed),
+            pinned: state.pinned.clone(),
+        }
+    }
+
+    /// Counts a session that keeps its connection, or no longer does.
+    pub fn count_pinned_session(&self, pinned: bool) {
+        if pinned {
+            self.pinned_sessions.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.pinned_sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a reason for which a session keeps its connection, or no longer does.
+    pub fn count_pin(&self, reason: &'static str, pinned: bool) {
+        let mut state = self.state.lock();
+        let count = state.pinned.entry(reason).or_default();
+        *count = if pinned {
+            *count + 1
+        } else {
+            count.saturating_sub(1)
+        };
+        state.pinned.retain(|_, count| *count > 0);
+    }
+
+    /// A login showed how this user can be logged in again.
+    pub fn learn(&self, credentials: Credentials) {
+        self.state.lock().credentials.get_or_insert(credentials);
+    }
+
+    /// A place for a login. An idle connection makes room if it must.
+    ///
+    /// # Errors
+    /// [`Error::WaitTimeout`].
+    pub async fn admit(self: &Arc<Self>) -> Result<Place, Error> {
+        let waiting = {
+            let mut state = self.state.lock();
+            if let Some(place) = self.take_place(&mut state) {
+                return Ok(place);
+            }
+            if let Some(oldest) = (!state.idle.is_empty()).then(|| state.idle.remove(0)) {
+                drop(state);
+                return Ok(oldest.close());
+            }
+            Self::wait(&mut state, Wants::Place)
+        };
+        match self.granted(waiting).await? {
+            Grant::Place(place) => Ok(place),
+            Grant::Connection(connection) => Ok(connection.close()),
+        }
+    }
+
+    /// A connection that started with `baseline`'s settings.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn acquire(self: &Arc<Self>, baseline: &Arc<Baseline>) -> Result<Lease, Error> {
+        let place = match self.try_acquire(baseline)? {
+            Attempt::Lease(lease) => return Ok(lease),
+            Attempt::Connect(place) => place,
+            Attempt::Wait(waiting) => match self.granted(waiting).await? {
+                Grant::Connection(connection) => return Ok(Lease::new(connection)),
+                Grant::Place(place) => place,
+            },
+        };
+        let connection = self.connect(place).await?;
+        if connection.baseline != *baseline {
+            // The role's or database's settings changed since the client logged in.
+            self.release(Box::new(connection));
+            return Err(Error::LoginRequired);
+        }
+        Ok(Lease::new(Box::new(connection)))
+    }
+
+    fn try_acquire(self: &Arc<Self>, baseline: &Arc<Baseline>) -> Result<Attempt, Error> {
+        let mut state = self.state.lock();
+        while state.waiting.is_empty()
+            && let Some(at) = state
+                .idle
+                .iter()
+                .rposition(|connection| same(&connection.baseline, baseline))
+        {
+            let mut connection = state.idle.remove(at);
+            if self.is_usable(&mut connection) {
+                return Ok(Attempt::Lease(Lease::new(connection)));
+            }
+            parking_lot::MutexGuard::unlocked(&mut state, || drop(connection.close()));
+        }
+        let can_connect = state.credentials.is_some();
+        if can_connect && state.waiting.is_empty() {
+            if let Some(place) = self.take_place(&mut state) {
+                return Ok(Attempt::Connect(place));
+            }
+            if let Some(other) = (!state.idle.is_empty()).then(|| state.idle.remove(0)) {
+                drop(state);
+                return Ok(Attempt::Connect(other.close()));
+            }
+        }
+        if !can_connect && state.places_taken == 0 {
+            return Err(Error::LoginRequired);
+        }
+        Ok(Attempt::Wait(Self::wait(
+            &mut state,
+            Wants::Connection(Arc::clone(baseline)),
+        )))
+    }
+
+    /// Gives a connection back; one that is not clean, too old, or of no more use is closed.
+    pub(super) fn release(self: &Arc<Self>, mut connection: Box<Connection>) {
+        if connection.cancel.is_under_way() {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move {
+                connection.cancel.settled().await;
+                pool.release(connection);
+            });
+            return;
+        }
+        if !connection.is_clean() {
+            drop(connection.close());
+            return;
+        }
+        connection.idle_since = Instant::now();
+        let mut state = self.state.lock();
+        if state.credentials.is_some()
+            && connection.opened.elapsed() > self.settings.limits.lifetime
+        {
+            drop(state);
+            drop(connection.close());
+            return;
+        }
+        while let Some(next) = state.waiting.pop_front() {
+            let grant = match &next.wants {
+                Wants::Connection(baseline) if same(&connection.baseline, baseline) => {
+                    Grant::Connection(connection)
+                }
+                Wants::Connection(_) | Wants::Place => {
+                    Grant::Place(parking_lot::MutexGuard::unlocked(&mut state, || {
+                        connection.close()
+                    }))
+                }
+            };
+            match next.grant.send(grant) {
+                Ok(()) => return,
+                Err(Grant::Connection(back)) => connection = back,
+                Err(Grant::Place(place)) => {
+                    drop(state);
+                    drop(place);
+                    return;
+                }
+            }
+        }
+        state.idle.push(connection);
+    }
+
+    /// Closes what is dead, idle or old beyond the limits, and opens what `min` asks for. Called every second.
+    pub fn maintain(self: &Arc<Self>) {
+        let limits = &self.settings.limits;
+        let clients = self.clients.load(Ordering::SeqCst);
+        let mut state = self.state.lock();
+        // Without credentials only a login can open a connection, so the clients keep what they brought.
+        let keep = match state.credentials {
+            Some(_) => limits.min.min(clients),
+            None => clients.min(limits.max),
+        };
+        let mut closing = Vec::new();
+        let mut at = 0;
+        while at < state.idle.len() {
+            let surplus = state.places_taken - u32::try_from(closing.len()).unwrap_or(0) > keep;
+            let connection = &mut state.idle[at];
+            let idle_too_long = surplus && connection.idle_since.elapsed() > limits.idle_timeout;
+            let too_old =
+                connection.opened.elapsed() > limits.lifetime && (surplus || clients == 0);
+            if idle_too_long || too_old || !self.is_usable(connection) {
+                closing.push(state.idle.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        let missing = match state.credentials {
+            Some(_)
+                if clients > 0 && state.waiting.is_empty() && state.places_taken < limits.min =>
+            {
+                self.take_place(&mut state)
+            }
+            _ => None,
+        };
+        drop(state);
+        closing
+            .into_iter()
+            .for_each(|connection| drop(connection.close()));
+        if let Some(place) = missing {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Ok(connection) = pool.connect(place).await {
+                    pool.release(Box::new(connection));
+                }
+            });
+        }
+    }
+
+    async fn connect(&self, place: Place) -> Result<Connection, Error> {
+        let credentials = self
+            .state
+            .lock()
+            .credentials
+            .clone()
+            .ok_or(Error::LoginRequired)?;
+        let limit = self.settings.limits.connect_timeout;
+        let connected = login::connect(
+            &self.settings.upstream,
+            &self.startup,
+            &credentials,
+            place,
+            limit,
+        )
+        .await;
+        let counter = match &connected {
+            Ok(_) => Counter::ServerConnectsOk,
+            Err(_) => Counter::ServerConnectsFailed,
+        };
+        self.metrics.add(counter, 1);
+        if let Ok(connection) = &connected {
+            self.freshness
+                .note_postmaster(connection.backend.postmaster_start);
+        }
+        connected
+    }
+
+    fn is_usable(&self, connection: &mut Connection) -> bool {
+        match connection.check() {
+            Health::Alive => true,
+            Health::Dead(farewell) => {
+                if farewell.may_lose_history() {
+                    self.freshness.words().bump_everything();
+                }
+                false
+            }
+            Health::SettingsChanged => {
+                // The server's configuration was reloaded: what was read before may look different now.
+                self.freshness.words().bump_everything();
+                false
+            }
+        }
+    }
+
+    fn take_place(self: &Arc<Self>, state: &mut State) -> Option<Place> {
+        (state.places_taken < self.settings.limits.max && state.waiting.is_empty()).then(|| {
+            state.places_taken += 1;
+            Place(Arc::clone(self))
+        })
+    }
+
+    fn wait(state: &mut State, wants: Wants) -> oneshot::Receiver<Grant> {
+        let (grant, waiting) = oneshot::channel();
+        state.waiting.push_back(Waiting { wants, grant });
+        waiting
+    }
+
+    async fn granted(&self, waiting: oneshot::Receiver<Grant>) -> Result<Grant, Error> {
+        let limit = self.settings.limits.wait_timeout;
+        match tokio::time::timeout(limit, waiting).await {
+            Ok(Ok(grant)) => Ok(grant),
+            Ok(Err(_)) => Err(Error::LoginRequired),
+            Err(_) => {
+                self.metrics.add(Counter::PoolWaitTimeouts, 1);
+                Err(Error::WaitTimeout(limit))
+            }
+        }
+    }
+
+    /// A place became free: the next in the queue that can use it gets it.
+    fn place_freed(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.places_taken -= 1;
+        loop {
+            let can_use = state.credentials.is_some()
+                || matches!(
+                    state.waiting.front(),
+                    Some(Waiting {
+                        wants: Wants::Place,
+                        ..
+                    })
+                );
+            if !can_use {
+                break;
+            }
+            let Some(next) = state.waiting.pop_front() else {
+                return;
+            };
+            if next.grant.is_closed() {
+                continue;
+            }
+            state.places_taken += 1;
+            drop(state);
+            // If it is gone by now, dropping the place brings us here again.
+            let _ = next.grant.send(Grant::Place(Place(Arc::clone(self))));
+            return;
+        }
+        if state.places_taken == 0 {
+            // Nobody is left who could bring a connection: those who wait for one learn it now.
+            state.waiting.clear();
+        }
+    }
+}
+
+enum Attempt {
+    Lease(Lease),
+    Connect(Place),
+    Wait(oneshot::Receiver<Grant>),
+}
+
+fn same(a: &Arc<Baseline>, b: &Arc<Baseline>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}
+
+impl Place {
+    /// The pool it is of.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.place_freed();
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Place")
+    }
+}
+
+impl Connection {
+    /// Ends the connection and gives its place to the caller.
+    fn close(self: Box<Self>) -> Place {
+        self.terminate();
+        let place = self.place;
+        place.0.metrics.add(Counter::ServerClosed, 1);
+        place
+    }
+}
+
+/// A connection held by one session. Dropping the lease closes the connection, whatever state it is in.
+#[derive(Debug)]
+pub struct Lease(Option<Box<Connection>>);
+
+impl Lease {
+    /// A connection that was just opened.
+    #[must_use]
+    pub fn new(connection: Box<Connection>) -> Self {
+        Self(Some(connection))
+    }
+
+    /// Gives the connection back to its pool.
+    pub fn release(mut self) {
+        if let Some(connection) = self.0.take() {
+            let pool = Arc::clone(&connection.place.0);
+            pool.release(connection);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.close());
+        }
+    }
+}
+
+impl Deref for Lease {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+            .as_deref()
+            .expect("a lease holds its connection until it is given back")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.0
+            .as_deref_mut()
+            .expect("a lease holds its connection until it is given back")
+    }
+}
+
+/// How often [`Pool::maintain`] is to be called.
+pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
