@@ -4,6 +4,7 @@ use std::{error::Error, io, process::ExitCode, thread::available_parallelism};
 
 use clap::Parser;
 use pgkeel::{
+    app,
     cli::{self, Cli, Command},
     config::{Config, Inputs, Problem},
     observe,
@@ -38,7 +39,7 @@ fn run(inputs: &Inputs) -> Outcome {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    runtime(config.workers.threads)?.block_on(serve(config))
+    Ok(runtime(config.workers.threads)?.block_on(app::run(config))?)
 }
 
 fn runtime(threads: usize) -> io::Result<Runtime> {
@@ -50,9 +51,4 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
             .enable_all()
             .build(),
     }
-}
-
-/// The place of `pgkeel::app::run(config)`.
-async fn serve(_config: Config) -> Outcome {
-    Err("this build has no proxy yet".into())
 }

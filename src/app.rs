@@ -1,0 +1,103 @@
+//! The composition root: builds the parts, starts the listeners, and sees to an orderly end.
+
+mod overseer;
+mod report;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::config::Config;
+use crate::edge;
+use crate::observe::Metrics;
+use crate::services::Services;
+
+/// How many shards the numbers are kept in; more than there are workers, so that two rarely meet.
+const METRIC_SHARDS: usize = 32;
+
+/// Runs the proxy until SIGTERM or SIGINT, then drains it.
+///
+/// # Errors
+/// When a port cannot be listened on.
+pub async fn run(config: Config) -> io::Result<()> {
+    let clients = listen(config.listen, "clients").await?;
+    let admin = match config.admin {
+        Some(address) => Some(listen(address, "the admin port").await?),
+        None => None,
+    };
+    let metrics = Metrics::new(METRIC_SHARDS);
+    let services = Services::new(config, Arc::clone(&metrics));
+    let stop = CancellationToken::new();
+    let admin = admin.map(|listener| {
+        let source = Arc::new(report::Report::new(Arc::clone(&services)));
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(admin::serve(listener, metrics, source, stopped))
+    });
+    tokio::spawn(overseer::oversee(Arc::clone(&services)));
+    announce(&services.config);
+    let accepting = tokio::spawn(edge::accept(clients, Arc::clone(&services)));
+
+    wait_for_signal().await?;
+    accepting.abort();
+    drain(&services).await;
+    stop.cancel();
+    if let Some(admin) = admin {
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), admin).await;
+    }
+    Ok(())
+}
+
+async fn listen(address: SocketAddr, whom: &str) -> io::Result<TcpListener> {
+    let failed = |error| {
+        let text = format!(
+            "cannot listen on {address} for {whom}: {error}; choose another address or port"
+        );
+        io::Error::other(text)
+    };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+fn announce(config: &Config) {
+    let upstream = config.upstream.masked();
+    let admin = config
+        .admin
+        .map_or_else(|| "off".to_owned(), |address| address.to_string());
+    tracing::info!(listen = %config.listen, admin, upstream, "pgkeel {} is ready", env!("CARGO_PKG_VERSION"));
+    if config.cache.enabled {
+        tracing::info!("freshness: {}", report::COVERAGE);
+    }
+}
+
+async fn wait_for_signal() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Lets running transactions finish, for as long as the configuration allows.
+async fn drain(services: &Services) {
+    let limit = services.config.drain_timeout;
+    tracing::info!(
+        clients = services.clients.connected(),
+        "draining: running transactions may finish"
+    );
+    if tokio::time::timeout(limit, services.clients.drain())
+        .await
+        .is_err()
+    {
+        let left = services.clients.connected();
+        tracing::warn!(
+            clients = left,
+            "drain_timeout is over; the clients that are left are cut off"
+        );
+    }
+}

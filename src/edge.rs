@@ -1,0 +1,198 @@
+//! Where clients come in: the first packet, the login, and the session that follows.
+
+mod login;
+mod passthrough;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::clients::{Admission, Refusal};
+use crate::observe::Counter;
+use crate::protocol::backend::{Severity, write_error};
+use crate::protocol::startup::{self, CancelKey, Packet, Startup};
+use crate::services::Services;
+use crate::session::Session;
+use crate::upstream::cancel;
+use crate::upstream::socket::Socket;
+
+/// How long a client may take to say who it is.
+const STARTUP_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a cancel request may take to reach the server.
+const CANCEL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Accepts clients for as long as the listener lives.
+pub async fn accept(listener: TcpListener, services: Arc<Services>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let services = Arc::clone(&services);
+                tokio::spawn(async move {
+                    if let Err(error) = serve(stream, services).await {
+                        tracing::debug!(%peer, "connection ended before a session began: {error}");
+                    }
+                });
+            }
+            Err(error) => {
+                // Usually out of file descriptors: others have to go before another can come.
+                tracing::error!("cannot accept a client: {error}; check the limit on open files");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// A client that has not logged in yet.
+struct Newcomer {
+    socket: Socket,
+    inbox: BytesMut,
+}
+
+impl Newcomer {
+    /// The first packet that is not about encryption, which is not offered.
+    async fn first_packet(&mut self) -> std::io::Result<Option<Packet>> {
+        loop {
+            match startup::read(&self.inbox) {
+                Ok(Some((packet, length))) => {
+                    let _ = self.inbox.split_to(length);
+                    match packet {
+                        Packet::SslRequest | Packet::GssEncRequest => {
+                            self.socket.write_all(b"N").await?
+                        }
+                        packet @ (Packet::Cancel(_) | Packet::Startup(_)) => {
+                            return Ok(Some(packet));
+                        }
+                    }
+                }
+                Ok(None) => {
+                    if self.socket.read_buf(&mut self.inbox).await? == 0 {
+                        return Ok(None);
+                    }
+                }
+                Err(malformed) => {
+                    self.refuse("08P01", &malformed.to_string()).await?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Turns the client away with a FATAL error.
+    async fn refuse(&mut self, sqlstate: &str, message: &str) -> std::io::Result<()> {
+        let mut bytes = Vec::new();
+        write_error(&mut bytes, Severity::Fatal, sqlstate, message);
+        self.socket.write_all(&bytes).await
+    }
+}
+
+async fn serve(stream: TcpStream, services: Arc<Services>) -> std::io::Result<()> {
+    let mut newcomer = Newcomer {
+        socket: Socket::tcp(stream)?,
+        inbox: BytesMut::with_capacity(1024),
+    };
+    let packet = tokio::time::timeout(STARTUP_LIMIT, newcomer.first_packet()).await??;
+    match packet {
+        Some(Packet::Startup(startup)) => greet(newcomer, startup, services).await,
+        Some(Packet::Cancel(key)) => {
+            pass_on_cancel(&key, &services).await;
+            Ok(())
+        }
+        Some(Packet::SslRequest | Packet::GssEncRequest) | None => Ok(()),
+    }
+}
+
+async fn greet(
+    mut newcomer: Newcomer,
+    startup: Startup,
+    services: Arc<Services>,
+) -> std::io::Result<()> {
+    if startup.user().is_none() {
+        return newcomer
+            .refuse(
+                "28000",
+                "no PostgreSQL user name specified in startup packet",
+            )
+            .await;
+    }
+    let admission = match services.clients.admit() {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            services.metrics.add(Counter::ClientsRejected, 1);
+            return match refusal {
+                Refusal::TooMany => {
+                    newcomer
+                        .refuse("53300", "sorry, too many clients already")
+                        .await
+                }
+                Refusal::Draining => {
+                    newcomer
+                        .refuse("57P03", "the database system is shutting down")
+                        .await
+                }
+            };
+        }
+    };
+    services.metrics.add(Counter::ClientsAccepted, 1);
+    if startup.replication() {
+        return passthrough::run(newcomer, startup, &services, admission).await;
+    }
+    let pool = services.pools.join(&startup);
+    let member = login::PoolMember::new(pool);
+    match login::relay(&mut newcomer, member.pool(), &startup, &services).await? {
+        Some(welcome) => enter(newcomer, welcome, member, services, admission).await,
+        None => Ok(()),
+    }
+}
+
+/// Tells the client that it is in, and runs its session.
+async fn enter(
+    mut newcomer: Newcomer,
+    welcome: login::Welcome,
+    member: login::PoolMember,
+    services: Arc<Services>,
+    admission: Admission,
+) -> std::io::Result<()> {
+    let login::Welcome {
+        connection,
+        key,
+        messages,
+    } = welcome;
+    let membership = admission.enter(key.pid, key.secret.len());
+    let baseline = Arc::clone(&connection.baseline);
+    connection.release();
+    newcomer
+        .socket
+        .write_all(&messages.finish(&membership.key))
+        .await?;
+    let arrival = crate::session::Arrival {
+        socket: newcomer.socket,
+        inbox: newcomer.inbox,
+        pool: member.stay(),
+        baseline,
+        membership,
+        admission,
+    };
+    Session::new(services, arrival).run().await;
+    Ok(())
+}
+
+/// Sends a cancel request on to whatever runs the client's query now. A key that is none of ours belongs to
+/// a connection that was passed through, and is the server's own.
+async fn pass_on_cancel(key: &CancelKey, services: &Services) {
+    services.metrics.add(Counter::CancelRequests, 1);
+    let upstream = &services.config.upstream;
+    let sent = match services.clients.find(key) {
+        Some(slot) => match slot.begin() {
+            Some(cancelling) => cancelling.send(upstream, CANCEL_LIMIT).await,
+            None => Ok(()),
+        },
+        None => cancel::send(upstream, key, CANCEL_LIMIT).await,
+    };
+    if let Err(error) = sent {
+        tracing::warn!("a cancel request could not be sent to the server: {error}");
+    }
+}

@@ -1,0 +1,231 @@
+//! The relayed login: the client answers the server's own challenge, on the connection being opened.
+//!
+//! Every account works as it does directly, with nothing configured, and the connection that the login
+//! opened goes into the pool. Where a login shows how the proxy can open more of the kind by itself (the
+//! server asks for nothing, or for the clear password), the pool learns it.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Newcomer;
+use crate::config::Secret;
+use crate::observe::Counter;
+use crate::protocol::backend::{self, write_backend_key_data, write_parameter_status};
+use crate::protocol::frame;
+use crate::protocol::frontend::{self, split_cstring};
+use crate::protocol::startup::{CancelKey, Startup};
+use crate::services::Services;
+use crate::upstream::Error;
+use crate::upstream::connection::Parameters;
+use crate::upstream::login::{Challenge, Credentials, Greeter};
+use crate::upstream::pool::{Lease, Pool};
+
+/// A client's place in its pool, given up when the login fails.
+pub(super) struct PoolMember(Option<Arc<Pool>>);
+
+impl PoolMember {
+    /// The client has been counted by the caller.
+    pub(super) const fn new(pool: Arc<Pool>) -> Self {
+        Self(Some(pool))
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        self.0
+            .as_ref()
+            .expect("the pool is there until the member stays")
+    }
+
+    /// The session counts as the client from here on.
+    pub(super) fn stay(mut self) -> Arc<Pool> {
+        self.0.take().expect("a member stays once")
+    }
+}
+
+impl Drop for PoolMember {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.take() {
+            pool.client_left();
+        }
+    }
+}
+
+/// A login that the server accepted.
+pub(super) struct Welcome {
+    /// The connection it opened.
+    pub(super) connection: Lease,
+    /// The server's key for it.
+    pub(super) key: CancelKey,
+    /// What the client is still to be told.
+    pub(super) messages: LastMessages,
+}
+
+/// The end of the start-up dialogue, which waits for the client's cancel key.
+pub(super) struct LastMessages {
+    bytes: Vec<u8>,
+}
+
+impl LastMessages {
+    fn new(parameters: &Parameters, aside: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(512);
+        frontend::write(&mut bytes, backend::AUTHENTICATION, &[&[0; 4]]);
+        for (name, value) in parameters {
+            write_parameter_status(&mut bytes, name, value);
+        }
+        bytes.extend_from_slice(aside);
+        Self { bytes }
+    }
+
+    /// Everything from AuthenticationOk to ReadyForQuery.
+    pub(super) fn finish(mut self, key: &CancelKey) -> Vec<u8> {
+        write_backend_key_data(&mut self.bytes, key.pid, &key.secret);
+        self.bytes
+            .extend_from_slice(&backend::TransactionStatus::Idle.ready_for_query());
+        self.bytes
+    }
+}
+
+/// Relays a login. `None` when it failed and the client has been told why.
+pub(super) async fn relay(
+    newcomer: &mut Newcomer,
+    pool: &Arc<Pool>,
+    startup: &Startup,
+    services: &Services,
+) -> io::Result<Option<Welcome>> {
+    match try_relay(newcomer, pool, startup, services).await {
+        Ok(welcome) => {
+            services.note_upstream(true);
+            services.metrics.add(Counter::ServerConnectsOk, 1);
+            Ok(Some(welcome))
+        }
+        Err(Failure::Client(error)) => Err(error),
+        Err(Failure::Server(error)) => {
+            services.metrics.add(Counter::ServerConnectsFailed, 1);
+            refuse(newcomer, &error, services).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Tells the client why it cannot come in, in the server's words where it has spoken.
+pub(super) async fn refuse(
+    newcomer: &mut Newcomer,
+    error: &Error,
+    services: &Services,
+) -> io::Result<()> {
+    match error {
+        Error::Refused(message) => newcomer.socket.write_all(message).await,
+        Error::Unreachable(_) => {
+            services.note_upstream(false);
+            newcomer.refuse(error.sqlstate(), &error.to_string()).await
+        }
+        Error::LoginRequired | Error::WaitTimeout(_) | Error::Protocol(_) => {
+            newcomer.refuse(error.sqlstate(), &error.to_string()).await
+        }
+    }
+}
+
+/// Whose fault it is that a login failed.
+pub(super) enum Failure {
+    /// The client went away.
+    Client(io::Error),
+    /// The server, or the way to it.
+    Server(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+async fn try_relay(
+    newcomer: &mut Newcomer,
+    pool: &Arc<Pool>,
+    startup: &Startup,
+    services: &Services,
+) -> Result<Welcome, Failure> {
+    let place = pool.admit().await?;
+    let limit = services.config.pool.connect_timeout;
+    let mut greeter = Greeter::start(&services.config.upstream, startup, limit).await?;
+    if let Some(credentials) = relay_challenges(newcomer, &mut greeter).await? {
+        pool.learn(credentials);
+    }
+    let mut aside = Vec::new();
+    let greeting = greeter
+        .greeting(|message| aside.extend_from_slice(message))
+        .await?;
+    let key = greeting.key.clone();
+    let messages = LastMessages::new(&greeting.parameters, &aside);
+    let connection = greeter.finish(greeting, place).await?;
+    services
+        .freshness
+        .note_postmaster(connection.backend.postmaster_start);
+    Ok(Welcome {
+        connection: Lease::new(Box::new(connection)),
+        key,
+        messages,
+    })
+}
+
+/// Carries challenges and answers until AuthenticationOk, which is kept back. Returns what was learned.
+pub(super) async fn relay_challenges(
+    newcomer: &mut Newcomer,
+    greeter: &mut Greeter,
+) -> Result<Option<Credentials>, Failure> {
+    let mut learned = Some(Credentials::Trusted);
+    loop {
+        let (tag, message) = greeter.next().await?;
+        if tag == backend::ERROR_RESPONSE {
+            return Err(Error::Refused(message.as_ref().into()).into());
+        }
+        let code = (tag == backend::AUTHENTICATION)
+            .then(|| message[frame::HEADER..].first_chunk::<4>())
+            .flatten();
+        let challenge = code.and_then(|code| Challenge::read(u32::from_be_bytes(*code)));
+        if challenge == Some(Challenge::Ok) {
+            return Ok(learned);
+        }
+        newcomer
+            .socket
+            .write_all(&message)
+            .await
+            .map_err(Failure::Client)?;
+        if tag != backend::AUTHENTICATION || challenge == Some(Challenge::SaslFinal) {
+            continue;
+        }
+        let answer = next_answer(newcomer).await.map_err(Failure::Client)?;
+        learned = match (challenge, split_cstring(&answer[frame::HEADER..])) {
+            (Some(Challenge::Cleartext), Some((password, _))) => std::str::from_utf8(password)
+                .ok()
+                .map(|text| Credentials::Password(Secret::new(text))),
+            _ => None,
+        };
+        greeter.send(&answer).await?;
+    }
+}
+
+/// The client's next message, whole.
+async fn next_answer(newcomer: &mut Newcomer) -> io::Result<Vec<u8>> {
+    loop {
+        let complete = frame::complete(&newcomer.inbox, 0)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if let Some(frame) = complete {
+            return Ok(newcomer.inbox.split_to(frame.end).to_vec());
+        }
+        let announced = frame::header(&newcomer.inbox, 0)
+            .ok()
+            .flatten()
+            .map_or(0, |frame| frame.end);
+        if announced > ANSWER_MAX_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if newcomer.socket.read_buf(&mut newcomer.inbox).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// The longest answer that PostgreSQL accepts before a login (`PG_MAX_AUTH_TOKEN_LENGTH`).
+const ANSWER_MAX_BYTES: usize = 65_540;

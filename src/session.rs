@@ -1,0 +1,310 @@
+//! One client's session: its requests, one after the other, answered from the cache or by a server.
+//!
+//! The loop in [`Session::run`] takes a request off the client's inbox, [`simple`] or [`extended`] decide
+//! what becomes of it, [`lookup`] asks the cache, [`attach`] sends what is left to a server with its commit
+//! window open, and [`relay`] carries the replies. A server connection is held for a transaction, or for as
+//! long as the session has something that a shared connection cannot carry (a *pin*). Whatever way a session
+//! ends, [`ending`] sees its server connection through to ReadyForQuery, so that its window closes.
+
+mod attach;
+mod client;
+mod ending;
+mod extended;
+mod lookup;
+mod outgoing;
+mod record;
+mod relay;
+mod simple;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use client::{Client, Request};
+use relay::Broken;
+use transaction::{Effects, Transaction};
+
+use crate::analysis::{Dialect, SessionEffect, SessionEffects};
+use crate::cache::key::ContextId;
+use crate::clients::{Admission, Membership};
+use crate::database::Database;
+use crate::database::statement::Statement;
+use crate::protocol::backend::TransactionStatus;
+use crate::services::{Context, Services};
+use crate::upstream::Error;
+use crate::upstream::cancel::CancelSlot;
+use crate::upstream::connection::{Baseline, Farewell, Parameters};
+use crate::upstream::pool::{Lease, Pool};
+use crate::upstream::socket::Socket;
+
+/// Why a session ends, or a request of it.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    /// The client said goodbye.
+    #[error("terminated by the client")]
+    Terminated,
+    /// The proxy is shutting down.
+    #[error("shutting down")]
+    ShuttingDown,
+    /// One of the two connections broke.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// The server ended the session, and the client has been told why.
+    #[error("ended by the server")]
+    Fatal(Farewell),
+    /// No server connection could be had.
+    #[error(transparent)]
+    Refused(Error),
+    /// The client cancelled while it waited. Only the request ends.
+    #[error("cancelled")]
+    Cancelled,
+    /// The client sent a message type that does not exist.
+    #[error("invalid frontend message type {0}")]
+    UnknownMessage(u8),
+}
+
+/// A logged-in client.
+pub struct Session {
+    services: Arc<Services>,
+    client: Client,
+    pool: Arc<Pool>,
+    database: Arc<Database>,
+    baseline: Arc<Baseline>,
+    context: ContextId,
+    dialect: Dialect,
+    told_settings: Arc<Parameters>,
+    cancel: Arc<CancelSlot>,
+    membership: Membership,
+    _admission: Admission,
+
+    transaction: Transaction,
+    statements: HashMap<Box<[u8]>, Arc<Statement>>,
+    portals: HashMap<Box<[u8]>, Arc<Statement>>,
+    server: Option<Lease>,
+    pins: SessionEffects,
+    /// The session's state differs from its baseline in a way that is not part of the cache key.
+    untracked: bool,
+    /// A pipeline has been sent in part; its Sync is still to come.
+    pipeline_open: bool,
+    /// After an error in the extended protocol everything is ignored up to the Sync.
+    skip_to_sync: bool,
+    leaving: bool,
+
+    /// The cache key of the request at hand.
+    key: Vec<u8>,
+    /// What goes to the server next.
+    to_server: Vec<u8>,
+}
+
+/// What a login has found out.
+pub struct Arrival {
+    /// The client's stream, and what it has sent already.
+    pub socket: Socket,
+    /// What was read ahead of the session.
+    pub inbox: BytesMut,
+    /// The pool that serves it; the session is counted among its clients.
+    pub pool: Arc<Pool>,
+    /// The settings it started with.
+    pub baseline: Arc<Baseline>,
+    /// Its place among the clients.
+    pub membership: Membership,
+    /// Its place among the connections.
+    pub admission: Admission,
+}
+
+/// Start-up parameters that no cached result depends on.
+const WITHOUT_INFLUENCE: [&[u8]; 2] = [b"application_name", b"fallback_application_name"];
+
+impl Session {
+    /// A session for a client that has logged in.
+    #[must_use]
+    pub fn new(services: Arc<Services>, arrival: Arrival) -> Self {
+        let Arrival {
+            socket,
+            inbox,
+            pool,
+            baseline,
+            membership,
+            admission,
+        } = arrival;
+        let startup = pool.startup();
+        let name = startup.database().unwrap_or_default();
+        let database = services.database(&name);
+        let mut parameters = startup.parameters.clone();
+        parameters.retain(|(name, _)| !WITHOUT_INFLUENCE.contains(&&**name));
+        parameters.sort();
+        let context = services.context(Context {
+            database: database.number(),
+            startup: parameters,
+            baseline: Arc::clone(&baseline),
+        });
+        let reported = |name: &str| {
+            baseline
+                .parameters
+                .get(name.as_bytes())
+                .map(|value| &**value)
+        };
+        let dialect = Dialect {
+            utf8: reported("client_encoding") == Some(b"UTF8"),
+            standard_conforming_strings: reported("standard_conforming_strings") == Some(b"on"),
+        };
+        // The first read should not find the catalog missing.
+        database.load();
+        Self {
+            client: Client::new(socket, inbox),
+            database,
+            context,
+            dialect,
+            told_settings: Arc::new(baseline.parameters.clone()),
+            cancel: Arc::clone(&membership.cancel),
+            pool,
+            baseline,
+            membership,
+            _admission: admission,
+            services,
+            transaction: Transaction::default(),
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            server: None,
+            pins: SessionEffects::default(),
+            untracked: false,
+            pipeline_open: false,
+            skip_to_sync: false,
+            leaving: false,
+            key: Vec::new(),
+            to_server: Vec::new(),
+        }
+    }
+
+    /// Serves the client until it leaves.
+    pub async fn run(mut self) {
+        let end = loop {
+            match self.serve().await {
+                End::Cancelled => self.report_cancelled(),
+                end => break end,
+            }
+        };
+        self.finish(end).await;
+    }
+
+    async fn serve(&mut self) -> End {
+        loop {
+            let served = match self.client.next_request() {
+                Ok(Some(Request::Query(bytes, frame))) => self.query(bytes, frame).await,
+                Ok(Some(Request::Segment(bytes, frames))) => self.segment(bytes, frames).await,
+                Ok(Some(Request::Terminate)) => return End::Terminated,
+                Ok(Some(Request::Unknown(tag))) => return End::UnknownMessage(tag),
+                Ok(None) => self.wait().await,
+                Err(length) => return End::Broken(length.into()),
+            };
+            if let Err(end) = served {
+                return end;
+            }
+        }
+    }
+
+    /// Sends what is due and waits until the client, or an attached server, says something.
+    async fn wait(&mut self) -> Result<(), End> {
+        self.client.flush().await.map_err(Broken::Client)?;
+        let may_leave = self.transaction.status == TransactionStatus::Idle && !self.pipeline_open;
+        if self.leaving && may_leave {
+            return Err(End::ShuttingDown);
+        }
+        let Some(server) = &mut self.server else {
+            tokio::select! {
+                biased;
+                received = self.client.receive() => received.map_err(Broken::Client)?,
+                _ = &mut self.membership.leave, if !self.leaving => self.leaving = true,
+            }
+            return Ok(());
+        };
+        tokio::select! {
+            biased;
+            received = self.client.receive() => received.map_err(Broken::Client)?,
+            received = server.receive() => {
+                received.map_err(Broken::Server)?;
+                let farewell = relay::forward_unasked(&mut self.client, server)?;
+                self.told_settings = server.parameters.clone();
+                if let Some(farewell) = farewell {
+                    return Err(End::Fatal(farewell));
+                }
+            }
+            _ = &mut self.membership.leave, if !self.leaving => self.leaving = true,
+        }
+        Ok(())
+    }
+
+    /// Ties the session to its server connection, if the request may leave something behind on it.
+    fn pin(&mut self, effects: &Effects) {
+        for &effect in SessionEffect::ALL {
+            if !effects.session.contains(effect) || !ties(effect) || self.pins.contains(effect) {
+                continue;
+            }
+            if self.pins.is_empty() {
+                self.pool.count_pinned_session(true);
+            }
+            self.pins.insert(effect);
+            self.untracked |= makes_untracked(effect);
+            self.pool.count_pin(effect.as_str(), true);
+        }
+    }
+
+    fn unpin(&mut self) {
+        if !self.pins.is_empty() {
+            self.pool.count_pinned_session(false);
+        }
+        for &effect in SessionEffect::ALL {
+            if self.pins.contains(effect) {
+                self.pool.count_pin(effect.as_str(), false);
+            }
+        }
+        self.pins = SessionEffects::default();
+        self.untracked = false;
+    }
+
+    /// The statement of a text with parameter types.
+    fn statement(&self, tail: &[u8]) -> Arc<Statement> {
+        self.database.statement(tail, self.dialect)
+    }
+}
+
+/// Must the session keep its connection after this?
+const fn ties(effect: SessionEffect) -> bool {
+    match effect {
+        SessionEffect::AdvisoryLock
+        | SessionEffect::HoldCursor
+        | SessionEffect::Listen
+        | SessionEffect::Load
+        | SessionEffect::PreparedStatement
+        | SessionEffect::Sequence
+        | SessionEffect::SessionIdentity
+        | SessionEffect::Setting
+        | SessionEffect::Temporary
+        | SessionEffect::UnknownCode => true,
+        SessionEffect::Deallocate
+        | SessionEffect::Discard
+        | SessionEffect::DiscardAll
+        | SessionEffect::LocalSetting => false,
+    }
+}
+
+/// May it change what other statements of the session return, in a way that no cache key shows?
+const fn makes_untracked(effect: SessionEffect) -> bool {
+    match effect {
+        SessionEffect::Load
+        | SessionEffect::Setting
+        | SessionEffect::Temporary
+        | SessionEffect::UnknownCode => true,
+        SessionEffect::AdvisoryLock
+        | SessionEffect::Deallocate
+        | SessionEffect::Discard
+        | SessionEffect::DiscardAll
+        | SessionEffect::HoldCursor
+        | SessionEffect::Listen
+        | SessionEffect::LocalSetting
+        | SessionEffect::PreparedStatement
+        | SessionEffect::Sequence
+        | SessionEffect::SessionIdentity => false,
+    }
+}

@@ -1,0 +1,229 @@
+//! Getting hold of a server connection and sending it a request, with its commit window open.
+
+use super::client::Client;
+use super::record::Recording;
+use super::relay::{Broken, Relay, Told};
+use super::transaction::Effects;
+use super::{End, Session};
+use crate::analysis::SessionEffect;
+use crate::database::statement::server_name;
+use crate::freshness::window::Outcome;
+use crate::freshness::words::Slot;
+use crate::observe::Counter;
+use crate::protocol::backend::{self, Severity, TransactionStatus};
+use crate::upstream::Error;
+use crate::upstream::connection::Connection;
+use crate::upstream::pool::Lease;
+
+impl Session {
+    /// The server connection of this session, acquired if it holds none.
+    pub(super) async fn attach(&mut self) -> Result<&mut Lease, End> {
+        if self.server.is_none() {
+            self.client.flush().await.map_err(Broken::Client)?;
+            let acquired = tokio::select! {
+                biased;
+                acquired = self.pool.acquire(&self.baseline) => acquired,
+                () = self.cancel.cancelled() => return Err(End::Cancelled),
+            };
+            let lease = acquired.map_err(|error| self.refuse(error))?;
+            self.services.note_upstream(true);
+            self.cancel.attach(Some(lease.cancel.clone()));
+            self.tell_settings(&lease);
+            self.server = Some(lease);
+        }
+        Ok(self.server.as_mut().expect("just attached"))
+    }
+
+    fn refuse(&self, error: Error) -> End {
+        if matches!(error, Error::Unreachable(_)) {
+            self.services.note_upstream(false);
+        }
+        End::Refused(error)
+    }
+
+    /// Tells the client of settings that differ on this connection from what it was last told.
+    fn tell_settings(&mut self, server: &Connection) {
+        if std::sync::Arc::ptr_eq(&self.told_settings, &server.parameters) {
+            return;
+        }
+        for (name, value) in server.parameters.iter() {
+            if self.told_settings.get(name) != Some(value) {
+                backend::write_parameter_status(&mut self.client.outbox, name, value);
+            }
+        }
+        self.told_settings = server.parameters.clone();
+    }
+
+    /// Sends `self.to_server`, whose replies are already noted as owed, and carries the replies.
+    ///
+    /// The window over everything that may become visible is open before the first byte is sent.
+    pub(super) async fn exchange(
+        &mut self,
+        effects: &Effects,
+        recording: Option<&mut Recording>,
+    ) -> Result<Told, End> {
+        let services = &self.services;
+        let exposed = self
+            .transaction
+            .exposes(effects, |gid| services.prepared_transactions.writes(gid));
+        let server = self
+            .server
+            .as_mut()
+            .expect("a request is sent on an attached connection");
+        if !exposed.is_empty() {
+            if let Some(window) = &mut server.window {
+                window.extend(exposed);
+            } else {
+                server.window = Some(services.freshness.open(exposed, Some(server.backend)));
+            }
+        }
+        self.transaction.sent(effects);
+        self.pin(effects);
+        let server = self.server.as_mut().expect("still attached");
+        if effects.runs_something() {
+            self.services.metrics.add(Counter::UpstreamQueries, 1);
+        }
+        if let Err(error) = server.send(&self.to_server).await {
+            // The server may have closed after saying why: that is what the client should hear.
+            let _ = Relay::new(&mut self.client, server, None).run().await;
+            return Err(Broken::Server(error).into());
+        }
+        self.to_server.clear();
+        self.to_server.shrink_to(64 * 1024);
+        match Relay::new(&mut self.client, server, recording).run().await {
+            Ok(told) => {
+                self.settle(&told, effects)?;
+                Ok(told)
+            }
+            Err((broken, told)) => Err(told.farewell.map_or(broken.into(), End::Fatal)),
+        }
+    }
+
+    /// Draws the consequences of what the server has said.
+    fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
+        let server = self.server.as_mut().expect("the server has just answered");
+        for parsing in &told.void {
+            if parsing.unnamed {
+                server.prepared.unnamed = None;
+            } else {
+                // It may be there from before: a Close that came ahead of the Parse was skipped with it.
+                server.prepared.remove(parsing.statement);
+                server.leftovers.push(server_name(parsing.statement).into());
+            }
+            if let Some(name) = &parsing.client_name {
+                self.statements.remove(name);
+            }
+        }
+        self.skip_to_sync = told.skips_to_sync;
+        if told.settings_changed {
+            self.told_settings = server.parameters.clone();
+        }
+        if let Some(farewell) = told.farewell {
+            return Err(End::Fatal(farewell));
+        }
+        self.pipeline_open = told.ready.is_none();
+        let Some(after) = told.ready else {
+            return Ok(());
+        };
+        let before = self.transaction.status;
+        if let Some(window) = server.window.take() {
+            let outcome = outcome(before, after, told, effects);
+            self.services.metrics.add(
+                match outcome {
+                    Outcome::Committed => Counter::Invalidations,
+                    Outcome::RolledBack => Counter::WindowsRolledBack,
+                },
+                1,
+            );
+            window.close(outcome);
+        }
+        let default_is_read_committed = self.baseline.is_read_committed();
+        let ended = self
+            .transaction
+            .ready(after, effects, default_is_read_committed);
+        self.note_two_phase(told, effects, &ended);
+        self.note_forgetting(told, effects);
+        if after == TransactionStatus::Idle {
+            self.portals.clear();
+        }
+        self.release_if_free();
+        Ok(())
+    }
+
+    fn note_two_phase(&self, told: &Told, effects: &Effects, written: &[Slot]) {
+        use super::transaction::Boundary;
+        let transactions = &self.services.prepared_transactions;
+        match &effects.boundary {
+            Boundary::Prepare(gid) if told.tag == b"PREPARE TRANSACTION" => {
+                transactions.prepare(gid, written.into());
+            }
+            Boundary::CommitPrepared(gid) | Boundary::RollBackPrepared(gid) if !told.failed => {
+                transactions.finish(gid);
+            }
+            // A script may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
+            _ => {}
+        }
+    }
+
+    /// DISCARD ALL and DEALLOCATE ALL have made the server forget.
+    fn note_forgetting(&mut self, told: &Told, effects: &Effects) {
+        if told.failed {
+            return;
+        }
+        let discards = effects.session.contains(SessionEffect::DiscardAll);
+        if discards || told.tag == b"DEALLOCATE ALL" {
+            self.statements.clear();
+            if let Some(server) = &mut self.server {
+                server.prepared.clear();
+            }
+        }
+        if discards && told.tag == b"DISCARD ALL" {
+            self.unpin();
+        }
+    }
+
+    /// Gives the connection back, unless something ties the session to it.
+    pub(super) fn release_if_free(&mut self) {
+        let tied = !self.pins.is_empty()
+            || self.pipeline_open
+            || self.transaction.status != TransactionStatus::Idle;
+        if tied {
+            return;
+        }
+        if let Some(server) = self.server.take() {
+            self.cancel.attach(None);
+            server.release();
+        }
+    }
+
+    /// Reports an error in the server's place, outside any transaction.
+    pub(super) fn write_error(client: &mut Client, sqlstate: &str, message: &str) {
+        backend::write_error(&mut client.outbox, Severity::Error, sqlstate, message);
+    }
+}
+
+/// How a window ended: rolled back only where that is proven.
+fn outcome(
+    before: TransactionStatus,
+    after: TransactionStatus,
+    told: &Told,
+    effects: &Effects,
+) -> Outcome {
+    use super::transaction::Boundary;
+    let alone = before == TransactionStatus::Idle && after == TransactionStatus::Idle;
+    match &effects.boundary {
+        Boundary::None if alone && told.failed && effects.rollback_is_provable => {
+            Outcome::RolledBack
+        }
+        // COMMIT of a failed transaction says ROLLBACK.
+        Boundary::Commit if !told.failed && told.tag == b"ROLLBACK" => Outcome::RolledBack,
+        Boundary::None
+        | Boundary::Begin(_)
+        | Boundary::Commit
+        | Boundary::RollBack
+        | Boundary::Prepare(_)
+        | Boundary::CommitPrepared(_)
+        | Boundary::RollBackPrepared(_)
+        | Boundary::Script => Outcome::Committed,
+    }
+}

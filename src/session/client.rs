@@ -1,0 +1,113 @@
+//! The client's side of a session: what it has sent, and what it will be sent.
+
+use std::io;
+
+use bytes::BytesMut;
+use smallvec::SmallVec;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::protocol::frame::{self, Frame, InvalidLength};
+use crate::protocol::frontend::*;
+use crate::upstream::socket::Socket;
+
+/// How much is read from a client at once.
+const READ_BYTES: usize = 8 * 1024;
+
+/// A pipeline is handed on in parts once this much of it has come without a Sync.
+const SEGMENT_MAX_BYTES: usize = 256 * 1024;
+
+/// The messages of one request, in order; offsets are into the request's bytes.
+pub(super) type Frames = SmallVec<[Frame; 8]>;
+
+/// What a client wants next.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// A simple query or a function call, with nothing behind it.
+    Query(BytesMut, Frame),
+    /// Messages of the extended protocol up to a Sync, a Flush, or the end of what belongs together.
+    Segment(BytesMut, Frames),
+    /// Goodbye.
+    Terminate,
+    /// A message type that does not exist.
+    Unknown(u8),
+}
+
+/// A connected client.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// The stream.
+    pub(super) socket: Socket,
+    /// What came and is not yet dealt with.
+    pub(super) inbox: BytesMut,
+    /// What goes out with the next flush.
+    pub(super) outbox: Vec<u8>,
+}
+
+impl Client {
+    pub(super) fn new(socket: Socket, inbox: BytesMut) -> Self {
+        Self {
+            socket,
+            inbox,
+            outbox: Vec::with_capacity(1024),
+        }
+    }
+
+    /// Waits for more bytes.
+    pub(super) async fn receive(&mut self) -> io::Result<()> {
+        self.inbox.reserve(READ_BYTES);
+        match self.socket.read_buf(&mut self.inbox).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the outbox.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        if !self.outbox.is_empty() {
+            self.socket.write_all(&self.outbox).await?;
+            self.outbox.clear();
+            // A large reply must not keep its memory for as long as the client stays.
+            self.outbox.shrink_to(64 * 1024);
+        }
+        Ok(())
+    }
+
+    /// Sends bytes behind the outbox without copying them.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.flush().await?;
+        self.socket.write_all(bytes).await
+    }
+
+    /// Takes the next request off the inbox, or `None` while bytes are missing.
+    pub(super) fn next_request(&mut self) -> Result<Option<Request>, InvalidLength> {
+        let mut frames = Frames::new();
+        let mut at = 0;
+        while let Some(frame) = frame::complete(&self.inbox, at)? {
+            match frame.tag {
+                PARSE | BIND | DESCRIBE | EXECUTE | CLOSE => {
+                    frames.push(frame);
+                    at = frame.end;
+                }
+                SYNC | FLUSH => {
+                    frames.push(frame);
+                    return Ok(Some(self.segment(frames)));
+                }
+                _ if !frames.is_empty() => return Ok(Some(self.segment(frames))),
+                // What is left of a COPY that has ended: the server ignores it, too.
+                COPY_DATA | COPY_DONE | COPY_FAIL => drop(self.inbox.split_to(frame.end)),
+                QUERY | FUNCTION_CALL => {
+                    return Ok(Some(Request::Query(self.inbox.split_to(frame.end), frame)));
+                }
+                TERMINATE => return Ok(Some(Request::Terminate)),
+                tag => return Ok(Some(Request::Unknown(tag))),
+            }
+        }
+        let is_long = at > SEGMENT_MAX_BYTES;
+        Ok(is_long.then(|| self.segment(frames)))
+    }
+
+    fn segment(&mut self, frames: Frames) -> Request {
+        let end = frames.last().map_or(0, |frame| frame.end);
+        Request::Segment(self.inbox.split_to(end), frames)
+    }
+}

@@ -1,0 +1,107 @@
+//! How a session ends: the client is told why, and the server connection is seen through.
+//!
+//! What a client has sent may still take effect after it is gone, so the connection is read up to
+//! ReadyForQuery and its window closed by what the server says. Then its transaction is rolled back, what
+//! the session left on it is discarded, and it goes back to its pool.
+
+use std::time::Duration;
+
+use super::relay::Broken;
+use super::{End, Session};
+use crate::freshness::window::Outcome;
+use crate::protocol::backend::{self, Severity, TransactionStatus};
+use crate::protocol::frontend::SYNC_MESSAGE;
+use crate::upstream::pool::Lease;
+
+/// How long a server may take to roll back and forget.
+const RESET_LIMIT: Duration = Duration::from_secs(30);
+
+impl Session {
+    /// Tells the client why, if it can still be told, and cleans up behind it.
+    pub(super) async fn finish(mut self, end: End) {
+        let last_words = match &end {
+            End::Terminated | End::Cancelled | End::Fatal(_) | End::Broken(Broken::Client(_)) => {
+                None
+            }
+            End::ShuttingDown => Some((
+                "57P01",
+                "terminating connection due to administrator command".to_owned(),
+            )),
+            End::Broken(Broken::Server(_)) => Some((
+                "57P01",
+                "terminating connection because the server connection was lost".to_owned(),
+            )),
+            End::Broken(Broken::Unexpected(error)) => Some(("08P01", error.to_string())),
+            End::Broken(Broken::Length(error)) => Some(("08P01", error.to_string())),
+            End::Refused(error) => Some((error.sqlstate(), error.to_string())),
+            End::UnknownMessage(_) => Some(("08P01", end.to_string())),
+        };
+        if let Some((sqlstate, message)) = last_words {
+            backend::write_error(&mut self.client.outbox, Severity::Fatal, sqlstate, &message);
+        }
+        if let End::Refused(crate::upstream::Error::Refused(message)) = &end {
+            self.client.outbox.clear();
+            self.client.outbox.extend_from_slice(message);
+        }
+        let _ = tokio::time::timeout(RESET_LIMIT, self.client.flush()).await;
+        let lost = match &end {
+            End::Broken(Broken::Server(_)) => true,
+            End::Fatal(farewell) => farewell.may_lose_history(),
+            _ => false,
+        };
+        if lost {
+            // A server that is gone may have lost what it had already shown (asynchronous commits).
+            self.services.freshness.words().bump_everything();
+        }
+        let pinned = !self.pins.is_empty();
+        self.unpin();
+        self.cancel.attach(None);
+        self.pool.client_left();
+        let usable = !matches!(
+            &end,
+            End::Fatal(_)
+                | End::Broken(Broken::Server(_) | Broken::Unexpected(_) | Broken::Length(_))
+        );
+        if let Some(server) = self.server.take().filter(|_| usable) {
+            let pipeline_open = self.pipeline_open;
+            tokio::spawn(see_through(server, pipeline_open, pinned));
+        }
+        tracing::debug!(reason = %end, "session ended");
+    }
+}
+
+/// Brings an abandoned connection back to the state in which it can be shared.
+async fn see_through(mut server: Lease, pipeline_open: bool, pinned: bool) {
+    if server.copying {
+        // Closing the connection ends the COPY with an error, as the client's own end would.
+        return;
+    }
+    if pipeline_open && server.send(&SYNC_MESSAGE).await.is_err() {
+        return;
+    }
+    let awaits_ready = pipeline_open || !server.owed.is_empty();
+    if awaits_ready {
+        // For as long as it takes: what the client has sent runs to its end, as it would directly.
+        if server.until_ready(|_, _| ()).await.is_err() {
+            return;
+        }
+        server.owed = Default::default();
+        server.prepared.unnamed = None;
+    }
+    if let Some(window) = server.window.take() {
+        window.close(Outcome::Committed);
+    }
+    let reset = async {
+        if server.status != TransactionStatus::Idle {
+            server.run(b"ROLLBACK").await?;
+        }
+        if pinned {
+            server.run(b"DISCARD ALL").await?;
+            server.prepared.clear();
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    if let Ok(Ok(())) = tokio::time::timeout(RESET_LIMIT, reset).await {
+        server.release();
+    }
+}

@@ -1,0 +1,149 @@
+//! The cache, as a session sees it: a hit, a result to wait for, or a fill to make.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::record::{Recording, Unrecorded};
+use super::{End, Session};
+use crate::cache::deadline;
+use crate::cache::entry::Entry;
+use crate::config::Ttl;
+use crate::database::statement::{Plan, ReadPlan};
+use crate::freshness::flight::{Boarding, Leader};
+use crate::freshness::words::Stamp;
+use crate::observe::Counter;
+use crate::reason::Reason;
+
+/// What a cacheable read is to do.
+pub(super) enum Found {
+    /// Another session has just fetched it.
+    Coalesced(Arc<Entry>),
+    /// Ask the server, and keep the result.
+    Fill(Fill),
+    /// Ask the server, for this reason only.
+    Forward(Reason),
+}
+
+/// A result that is about to be fetched and may be kept, if nothing it depends on changes meanwhile.
+pub(super) struct Fill {
+    key: Box<[u8]>,
+    stamps: Arc<[Stamp]>,
+    ttl: Ttl,
+    pub(super) recording: Recording,
+    _leader: Option<Leader>,
+}
+
+/// Should a request that needs the RowDescription be given this entry?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Shape {
+    /// With its RowDescription.
+    Described,
+    /// Rows alone will do.
+    Rows,
+}
+
+impl Shape {
+    pub(super) fn fits(self, entry: &Entry) -> bool {
+        self == Self::Rows || entry.described().is_some()
+    }
+}
+
+impl Session {
+    /// Why no read of this session may be served from the cache now, or kept in it.
+    pub(super) fn bypasses_cache(&self) -> Option<Reason> {
+        if !self.services.config.cache.enabled {
+            Some(Reason::CacheDisabled)
+        } else if self.untracked {
+            Some(Reason::SessionChanged)
+        } else if self.pipeline_open {
+            Some(Reason::OpenPipeline)
+        } else if self.transaction.allows_cache() {
+            None
+        } else if self.transaction.has_written() {
+            Some(Reason::TransactionWrote)
+        } else {
+            Some(Reason::TransactionIsolation)
+        }
+    }
+
+    /// The entry of the key that stands in `self.key`, if it may be served.
+    pub(super) fn hit(&self, shape: Shape) -> Option<Arc<Entry>> {
+        let words = self.services.freshness.words();
+        self.services
+            .cache
+            .lookup(&self.key, words, Instant::now())
+            .filter(|entry| shape.fits(entry))
+    }
+
+    /// Decides what a read that was not in the cache does. `self.key` is its key.
+    pub(super) async fn find(&mut self, plan: &Plan, shape: Shape) -> Result<Found, End> {
+        let read = match &plan.read {
+            Ok(read) => read,
+            Err(reason) => return Ok(Found::Forward(*reason)),
+        };
+        let words = self.services.freshness.words();
+        let Some(stamps) = read.stamps(words) else {
+            return Ok(Found::Forward(Reason::ChangeUnderWay));
+        };
+        let mut landed = match self.services.flights.board(&self.key, &stamps, words) {
+            Boarding::Lead(leader) => {
+                return Ok(Found::Fill(self.fill(read, stamps, Some(leader))));
+            }
+            Boarding::Wait(landed) => landed,
+        };
+        self.client
+            .flush()
+            .await
+            .map_err(super::relay::Broken::Client)?;
+        tokio::select! {
+            _ = landed.changed() => {}
+            () = self.cancel.cancelled() => return Err(End::Cancelled),
+        }
+        if let Some(entry) = self.hit(shape) {
+            return Ok(Found::Coalesced(entry));
+        }
+        // The leader's result was not kept. Waiting for another would make a queue of it.
+        Ok(read
+            .stamps(self.services.freshness.words())
+            .map_or(Found::Forward(Reason::ChangeUnderWay), |stamps| {
+                Found::Fill(self.fill(read, stamps, None))
+            }))
+    }
+
+    fn fill(&self, read: &ReadPlan, stamps: Arc<[Stamp]>, leader: Option<Leader>) -> Fill {
+        Fill {
+            key: self.key.as_slice().into(),
+            stamps,
+            ttl: read.ttl,
+            recording: Recording::new(self.services.config.cache.result_max_bytes),
+            _leader: leader,
+        }
+    }
+
+    /// Keeps a fetched result, if nothing it depends on has changed since its stamps were taken.
+    pub(super) fn keep(&self, fill: Fill) {
+        let counter = match fill.recording.finish() {
+            Ok(recorded) => {
+                let ends = deadline(Instant::now(), fill.ttl);
+                let entry = Entry::new(
+                    recorded.bytes,
+                    recorded.rows_at,
+                    (*fill.stamps).into(),
+                    ends,
+                );
+                if self
+                    .services
+                    .cache
+                    .fill(fill.key, entry, self.services.freshness.words())
+                {
+                    Counter::Fills
+                } else {
+                    Counter::FillsRejected
+                }
+            }
+            Err(Unrecorded::TooLarge) => Counter::ResultsTooLarge,
+            Err(Unrecorded::Unfit) => Counter::FillsRejected,
+        };
+        self.services.metrics.add(counter, 1);
+    }
+}

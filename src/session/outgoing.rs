@@ -1,0 +1,276 @@
+//! Messages of the extended protocol on their way to a server connection.
+//!
+//! A client's statement names are its own; on a shared connection every text has one name, whoever prepared
+//! it, so Parse, Bind, Describe and Close go out with that name, and a Parse is added or left out as the
+//! connection needs it. Everything else goes out as it came. For each message the reply is noted as owed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::transaction::Effects;
+use crate::cache::key::StatementId;
+use crate::database::statement::{Plan, Statement};
+use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
+use crate::protocol::expect::{Expected, Origin};
+use crate::protocol::frame::Frame;
+use crate::protocol::frontend::*;
+use crate::upstream::connection::{Connection, Parsing};
+
+/// Statements and portals by the client's names.
+pub(super) type Named = HashMap<Box<[u8]>, Arc<Statement>>;
+
+/// The reply to a Close of the proxy's own.
+pub(super) const SWALLOWED_CLOSE: Expected<Parsing> = Expected::CloseComplete(Origin::Proxy);
+
+/// Where messages go.
+pub(super) struct Outgoing<'a> {
+    pub(super) server: &'a mut Connection,
+    pub(super) bytes: &'a mut Vec<u8>,
+    pub(super) statements: &'a mut Named,
+    pub(super) portals: &'a mut Named,
+    /// The catalog's word: what was parsed under another is parsed anew.
+    pub(super) catalog: u64,
+    pub(super) prepared_max: usize,
+    pub(super) intern: &'a dyn Fn(&[u8]) -> Arc<Statement>,
+    pub(super) plan: &'a dyn Fn(&Arc<Statement>) -> Arc<Plan>,
+    /// What the messages may do, so far.
+    pub(super) effects: Effects,
+}
+
+/// A Parse that leaves nothing to forget if it fails.
+fn nameless(unnamed: bool) -> Parsing {
+    Parsing {
+        statement: StatementId(0),
+        unnamed,
+        client_name: None,
+    }
+}
+
+impl Outgoing<'_> {
+    /// Writes one message.
+    pub(super) fn write(&mut self, buffer: &[u8], frame: Frame) {
+        let (message, body) = (frame.bytes(buffer), frame.body(buffer));
+        match frame.tag {
+            PARSE => self.parse(message, body),
+            BIND => self.bind(message, body),
+            DESCRIBE => self.describe(message, body),
+            CLOSE => self.close(message, body),
+            EXECUTE => self.execute(message, body),
+            SYNC => self.verbatim(message, Expected::Ready),
+            _ => self.bytes.extend_from_slice(message),
+        }
+    }
+
+    fn verbatim(&mut self, message: &[u8], expected: Expected<Parsing>) {
+        self.bytes.extend_from_slice(message);
+        self.server.owed.push(expected);
+    }
+
+    fn parse(&mut self, message: &[u8], body: &[u8]) {
+        let Some(parse) = Parse::read(body) else {
+            return self.verbatim(
+                message,
+                Expected::ParseComplete(Origin::Client, nameless(true)),
+            );
+        };
+        if parse.name.is_empty() {
+            let statement = (self.intern)(parse.tail);
+            let parsing = Parsing {
+                statement: statement.id(),
+                unnamed: true,
+                client_name: Some(parse.name.into()),
+            };
+            self.server.prepared.unnamed = Some(statement.id());
+            self.statements.insert(parse.name.into(), statement);
+            return self.verbatim(message, Expected::ParseComplete(Origin::Client, parsing));
+        }
+        if self.statements.contains_key(parse.name) {
+            return self.parse_taken_name(message, parse.name);
+        }
+        let statement = (self.intern)(parse.tail);
+        if self
+            .server
+            .prepared
+            .is_prepared_under(statement.id(), self.catalog)
+        {
+            self.server.prepared.touch(statement.id());
+            self.server
+                .owed
+                .push(Expected::Local(PARSE_COMPLETE_MESSAGE));
+        } else {
+            if self.server.prepared.remove(statement.id()) {
+                self.close_on_server(&statement.server_name());
+            }
+            self.parse_on_server(&statement, Origin::Client, Some(parse.name.into()));
+        }
+        self.statements.insert(parse.name.into(), statement);
+    }
+
+    /// The server has to say, in its own words and in the right transaction state, that the name is taken
+    /// (42P05). It does not know the name, so it is made to know it first.
+    fn parse_taken_name(&mut self, message: &[u8], name: &[u8]) {
+        const EMPTY: [u8; 3] = [0; 3];
+        write_parse(self.bytes, name, &EMPTY);
+        self.server
+            .owed
+            .push(Expected::ParseComplete(Origin::Proxy, nameless(true)));
+        self.verbatim(
+            message,
+            Expected::ParseComplete(Origin::Client, nameless(true)),
+        );
+        self.server.leftovers.push(name.into());
+    }
+
+    /// Prepares a statement under its own name.
+    fn parse_on_server(
+        &mut self,
+        statement: &Statement,
+        origin: Origin,
+        client_name: Option<Box<[u8]>>,
+    ) {
+        let evicted = self
+            .server
+            .prepared
+            .insert(statement.id(), self.catalog, self.prepared_max);
+        if let Some(evicted) = evicted {
+            // Closed with the next request: an error in this one could make the server skip it.
+            self.server
+                .leftovers
+                .push(crate::database::statement::server_name(evicted).into());
+        }
+        let name = statement.server_name();
+        if self
+            .server
+            .leftovers
+            .iter()
+            .any(|leftover| **leftover == *name)
+        {
+            self.server.leftovers.retain(|leftover| **leftover != *name);
+            self.close_on_server(&name);
+        }
+        write_parse(self.bytes, &name, statement.tail());
+        let parsing = Parsing {
+            statement: statement.id(),
+            unnamed: false,
+            client_name,
+        };
+        self.server
+            .owed
+            .push(Expected::ParseComplete(origin, parsing));
+    }
+
+    fn close_on_server(&mut self, name: &[u8]) {
+        write_close_statement(self.bytes, name);
+        self.server.owed.push(SWALLOWED_CLOSE);
+    }
+
+    /// Makes sure that the connection knows the client's statement. Returns the name to use for it, or
+    /// `None` where the client's own name is right: for the unnamed one, and one that does not exist.
+    fn prepare(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        let Some(statement) = self.statements.get(name).cloned() else {
+            if name.is_empty() && self.server.prepared.unnamed.take().is_some() {
+                self.close_on_server(name);
+            }
+            return None;
+        };
+        if !name.is_empty() {
+            if !self.server.prepared.touch(statement.id()) {
+                self.parse_on_server(&statement, Origin::Proxy, None);
+            }
+            return Some(statement.server_name());
+        }
+        if self.server.prepared.unnamed != Some(statement.id()) {
+            self.server.prepared.unnamed = Some(statement.id());
+            write_parse(self.bytes, name, statement.tail());
+            let parsing = Parsing {
+                statement: statement.id(),
+                unnamed: true,
+                client_name: None,
+            };
+            self.server
+                .owed
+                .push(Expected::ParseComplete(Origin::Proxy, parsing));
+        }
+        None
+    }
+
+    fn bind(&mut self, message: &[u8], body: &[u8]) {
+        let Some(bind) = Bind::read(body) else {
+            return self.verbatim(message, Expected::BindComplete);
+        };
+        match self.statements.get(bind.statement) {
+            Some(statement) => self
+                .portals
+                .insert(bind.portal.into(), Arc::clone(statement)),
+            None => self.portals.remove(bind.portal),
+        };
+        match self.prepare(bind.statement) {
+            Some(name) => {
+                write_bind(self.bytes, bind.portal, &name, bind.tail);
+                self.server.owed.push(Expected::BindComplete);
+            }
+            None => self.verbatim(message, Expected::BindComplete),
+        }
+    }
+
+    fn describe(&mut self, message: &[u8], body: &[u8]) {
+        match Target::read(body) {
+            Some(Target::Statement(name)) => match self.prepare(name) {
+                Some(name) => {
+                    write_describe_statement(self.bytes, &name);
+                    self.server.owed.push(Expected::StatementDescription);
+                }
+                None => self.verbatim(message, Expected::StatementDescription),
+            },
+            Some(Target::Portal(name)) => {
+                self.forget_stale_portal(name);
+                self.verbatim(message, Expected::PortalDescription);
+            }
+            None => self.verbatim(message, Expected::PortalDescription),
+        }
+    }
+
+    fn execute(&mut self, message: &[u8], body: &[u8]) {
+        let portal = Execute::read(body).map(|execute| execute.portal);
+        if let Some(name) = portal {
+            self.forget_stale_portal(name);
+        }
+        match portal.and_then(|name| self.portals.get(name)) {
+            Some(statement) => {
+                let plan = (self.plan)(statement);
+                self.effects.add(statement.parsed().control(), &plan);
+            }
+            None => self.effects.add_unknown(),
+        }
+        self.verbatim(message, Expected::Execution);
+    }
+
+    /// The unnamed portal may be one that was answered from the cache and never reached the server; what
+    /// the server has under that name is then another's.
+    fn forget_stale_portal(&mut self, name: &[u8]) {
+        if name.is_empty() && !self.portals.contains_key(name) {
+            write_close_portal(self.bytes, name);
+            self.server.owed.push(SWALLOWED_CLOSE);
+        }
+    }
+
+    fn close(&mut self, message: &[u8], body: &[u8]) {
+        match Target::read(body) {
+            Some(Target::Statement(name)) => {
+                let known = self.statements.remove(name).is_some();
+                if known && !name.is_empty() {
+                    self.server
+                        .owed
+                        .push(Expected::Local(CLOSE_COMPLETE_MESSAGE));
+                    return;
+                }
+                if name.is_empty() {
+                    self.server.prepared.unnamed = None;
+                }
+            }
+            Some(Target::Portal(name)) => drop(self.portals.remove(name)),
+            None => {}
+        }
+        self.verbatim(message, Expected::CloseComplete(Origin::Client));
+    }
+}

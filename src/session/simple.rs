@@ -1,0 +1,173 @@
+//! The simple query protocol: one text, answered with everything up to ReadyForQuery.
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use super::lookup::{Found, Shape};
+use super::relay::Broken;
+use super::transaction::Effects;
+use super::{End, Session};
+use crate::analysis::Deallocate;
+use crate::cache::entry::Entry;
+use crate::cache::key;
+use crate::database::statement::{Plan, Statement};
+use crate::observe::Route;
+use crate::protocol::backend::{self, TransactionStatus};
+use crate::protocol::expect::{Expected, Origin};
+use crate::protocol::frame::Frame;
+use crate::protocol::frontend;
+use crate::reason::Reason;
+
+/// A result above this is sent in two pieces instead of being copied behind what precedes it.
+pub(super) const COPY_MAX_BYTES: usize = 16 * 1024;
+
+impl Session {
+    /// Answers a Query or FunctionCall message.
+    pub(super) async fn query(&mut self, bytes: BytesMut, frame: Frame) -> Result<(), End> {
+        let started = Instant::now();
+        let text = match frame.tag {
+            frontend::QUERY => frontend::query(frame.body(&bytes)),
+            _ => None,
+        };
+        // A simple query does away with the unnamed statement and the unnamed portal.
+        self.statements.remove(b"".as_slice());
+        self.portals.remove(b"".as_slice());
+        let Some(text) = text else {
+            return self
+                .forward_query(&bytes, Effects::unknown(), Route::Bypass, started)
+                .await;
+        };
+        let bypass = self.bypasses_cache();
+        if bypass.is_none() {
+            key::simple(&mut self.key, self.context, text);
+            if let Some(entry) = self.hit(Shape::Described) {
+                return self.replay(&entry, Route::Hit, started).await;
+            }
+        }
+        let mut tail = Vec::with_capacity(text.len() + 3);
+        tail.extend_from_slice(text);
+        tail.extend_from_slice(&[0; 3]);
+        let statement = self.statement(&tail);
+        let plan = self.database.plan(&statement);
+        if self.deallocate(&statement) {
+            return Ok(());
+        }
+        if let Some(reason) = bypass.filter(|_| plan.read.is_ok()) {
+            return self
+                .bypass_query(&bytes, &statement, &plan, reason, started)
+                .await;
+        }
+        match self.find(&plan, Shape::Described).await? {
+            Found::Coalesced(entry) => self.replay(&entry, Route::Coalesced, started).await,
+            Found::Forward(reason) => {
+                self.bypass_query(&bytes, &statement, &plan, reason, started)
+                    .await
+            }
+            Found::Fill(mut fill) => {
+                let effects = Effects::of(statement.parsed().control(), &plan);
+                self.begin_query(&bytes).await?;
+                self.exchange(&effects, Some(&mut fill.recording)).await?;
+                self.keep(fill);
+                self.services.metrics.record(Route::Miss, started.elapsed());
+                Ok(())
+            }
+        }
+    }
+
+    async fn bypass_query(
+        &mut self,
+        bytes: &[u8],
+        statement: &Statement,
+        plan: &Plan,
+        reason: Reason,
+        started: Instant,
+    ) -> Result<(), End> {
+        let effects = Effects::of(statement.parsed().control(), plan);
+        let route = self.route(&effects, reason);
+        self.forward_query(bytes, effects, route, started).await
+    }
+
+    /// The route of a request that is not cached; its reason is counted if it is no write.
+    pub(super) fn route(&self, effects: &Effects, reason: Reason) -> Route {
+        if effects.writes.is_empty() {
+            self.services.metrics.bypass(reason);
+            Route::Bypass
+        } else {
+            Route::Write
+        }
+    }
+
+    async fn forward_query(
+        &mut self,
+        bytes: &[u8],
+        effects: Effects,
+        route: Route,
+        started: Instant,
+    ) -> Result<(), End> {
+        self.begin_query(bytes).await?;
+        self.exchange(&effects, None).await?;
+        self.services.metrics.record(route, started.elapsed());
+        Ok(())
+    }
+
+    async fn begin_query(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.attach().await?;
+        self.close_leftovers();
+        self.to_server.extend_from_slice(bytes);
+        let server = self.server.as_mut().expect("just attached");
+        server.prepared.unnamed = None;
+        server.owed.push(Expected::Query(Origin::Client));
+        Ok(())
+    }
+
+    /// Answers with a cached result.
+    async fn replay(&mut self, entry: &Entry, route: Route, started: Instant) -> Result<(), End> {
+        self.write_result(entry.bytes()).await?;
+        self.client
+            .outbox
+            .extend_from_slice(&self.transaction.status.ready_for_query());
+        self.services.metrics.record(route, started.elapsed());
+        Ok(())
+    }
+
+    /// Appends a result to what goes out, without copying it if it is long.
+    pub(super) async fn write_result(&mut self, bytes: &[u8]) -> Result<(), End> {
+        if bytes.len() > COPY_MAX_BYTES {
+            self.client.send(bytes).await.map_err(Broken::Client)?;
+        } else {
+            self.client.outbox.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// DEALLOCATE of a statement that the client prepared by protocol: the server knows it, if at all, by
+    /// another name, and other sessions may be using it.
+    fn deallocate(&mut self, statement: &Statement) -> bool {
+        let Some(Deallocate::Name(name)) = statement.parsed().deallocates() else {
+            return false;
+        };
+        if self.transaction.status == TransactionStatus::Failed
+            || self.statements.remove(name.as_bytes()).is_none()
+        {
+            return false;
+        }
+        backend::write_command_complete(&mut self.client.outbox, "DEALLOCATE");
+        self.client
+            .outbox
+            .extend_from_slice(&self.transaction.status.ready_for_query());
+        true
+    }
+
+    /// The cancel request came while the session waited: the request is answered as PostgreSQL does.
+    pub(super) fn report_cancelled(&mut self) {
+        Self::write_error(
+            &mut self.client,
+            "57014",
+            "canceling statement due to user request",
+        );
+        self.client
+            .outbox
+            .extend_from_slice(&self.transaction.status.ready_for_query());
+    }
+}
