@@ -1,1 +1,3 @@
-//! Private servers for tests and the demo.
+//! Private servers for tests and the demo, and the sample application's work to drive them with.
+
+pub mod sandbox;

@@ -1,1 +1,4 @@
 //! Integration tests against a real PostgreSQL.
+
+mod sandbox;
+mod support;
