@@ -16,3 +16,16 @@ pub use postgres::{Postgres, PostgresBuilder};
 pub use proxy::{Proxy, ProxyOptions};
 pub use redis::Redis;
 pub use template::Auth;
+
+use tokio_postgres::{Client, NoTls};
+
+/// Connects to any PostgreSQL (or pgkeel); the connection ends when the client is dropped.
+///
+/// # Errors
+/// When the connection string is wrong or the server does not let us in.
+pub async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // What goes wrong with the connection is told to the client's next call.
+    tokio::spawn(async move { connection.await.ok() });
+    Ok(client)
+}

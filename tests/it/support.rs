@@ -8,8 +8,8 @@ use std::ffi::OsStr;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use pgkeel_bench::sandbox::{Auth, Postgres, PostgresBuilder, Proxy, ProxyOptions};
-use tokio_postgres::{Client, NoTls};
+use pgkeel_bench::sandbox::{Auth, Postgres, PostgresBuilder, Proxy, ProxyOptions, connect};
+use tokio_postgres::Client;
 
 /// The proxy under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pgkeel");
@@ -119,12 +119,7 @@ impl StageBuilder {
 
 /// A client by its connection string; its connection ends when it is dropped.
 pub(crate) async fn client(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"));
-    // What goes wrong with the connection is told to the client's next call.
-    tokio::spawn(async move { connection.await.ok() });
-    client
+    connect(url).await.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
 }
 
 /// Asks again and again until `condition` holds.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 use tokio::time::Instant;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::installation::Installation;
 use super::process::{Process, Signal, last_lines, show_log_of_failed_test};
-use super::{Auth, port, template};
+use super::{Auth, connect, port, template};
 
 /// SIGQUIT is PostgreSQL's immediate shutdown (PostgreSQL, 19.5 "Shutting Down the Server").
 const ENDING: Signal = Signal::Quit;
@@ -266,12 +266,4 @@ impl PostgresBuilder {
         }
         Ok(text)
     }
-}
-
-/// A connection whose task ends when the client is dropped.
-async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // What goes wrong with the connection is told to the client's next call.
-    tokio::spawn(async move { connection.await.ok() });
-    Ok(client)
 }
