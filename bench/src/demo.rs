@@ -67,17 +67,27 @@ pub enum Verdict {
 pub async fn run(options: &Options) -> anyhow::Result<Verdict> {
     let binary = options.pgkeel.clone().map_or_else(binary_beside_us, Ok)?;
     let postgres = step("Starting a private PostgreSQL", start_postgres()).await?;
-    step("Creating the sample application's schema", pgkeel(&binary, &postgres, &["migrate"], &["up"]))
-        .await?;
+    step(
+        "Creating the sample application's schema",
+        pgkeel(&binary, &postgres, &["migrate"], &["up"]),
+    )
+    .await?;
     let scale = options.scale.to_string();
     step("Filling it", seed(&binary, &postgres, &scale)).await?;
-    let proxy = ProxyOptions { upstream_url: postgres.url(), binary, ..ProxyOptions::default() };
+    let proxy = ProxyOptions {
+        upstream_url: postgres.url(),
+        binary,
+        ..ProxyOptions::default()
+    };
     let proxy = step("Starting pgkeel before it", Proxy::start(&proxy)).await?;
 
     let report = measure(options, &postgres, &proxy).await?;
     print!("{report}");
     if !options.once {
-        print!("{}", report::invitation(&postgres.url(), &proxy.url(), &proxy.admin_url()));
+        print!(
+            "{}",
+            report::invitation(&postgres.url(), &proxy.url(), &proxy.admin_url())
+        );
         std::io::stdout().flush()?;
         std::future::pending::<()>().await;
     }
@@ -86,13 +96,21 @@ pub async fn run(options: &Options) -> anyhow::Result<Verdict> {
 
 /// Unlike in tests, everything that makes a real server safe is on: the comparison is with that.
 async fn start_postgres() -> anyhow::Result<Postgres> {
-    Postgres::builder().setting("fsync", "on").setting("full_page_writes", "on").start().await
+    Postgres::builder()
+        .setting("fsync", "on")
+        .setting("full_page_writes", "on")
+        .start()
+        .await
 }
 
 async fn seed(binary: &Path, postgres: &Postgres, scale: &str) -> anyhow::Result<()> {
     pgkeel(binary, postgres, &["seed"], &["--scale", scale]).await?;
     // Good plans from the first query on, rather than whenever autovacuum comes by.
-    postgres.connect().await?.batch_execute("VACUUM ANALYZE").await?;
+    postgres
+        .connect()
+        .await?
+        .batch_execute("VACUUM ANALYZE")
+        .await?;
     Ok(())
 }
 
@@ -111,17 +129,26 @@ async fn measure(options: &Options, postgres: &Postgres, proxy: &Proxy) -> anyho
         options.seconds,
         WRITES_PERMILLE / 10,
     );
-    let warm_up = Load { duration: WARM_UP, ..load };
+    let warm_up = Load {
+        duration: WARM_UP,
+        ..load
+    };
     drive(&postgres.url(), &keys, warm_up, &Arc::default()).await?;
 
     let before = reached.count().await?;
     let outcome = live("PostgreSQL alone", &postgres.url(), &keys, load).await?;
-    let direct = Measurement { outcome, reached: reached.count().await?.saturating_sub(before) };
+    let direct = Measurement {
+        outcome,
+        reached: reached.count().await?.saturating_sub(before),
+    };
 
     let cache_before = cache_counts(proxy).await?;
     let before = reached.count().await?;
     let outcome = live("through pgkeel", &proxy.url(), &keys, load).await?;
-    let proxied = Measurement { outcome, reached: reached.count().await?.saturating_sub(before) };
+    let proxied = Measurement {
+        outcome,
+        reached: reached.count().await?.saturating_sub(before),
+    };
     let cache = cache_counts(proxy).await?.since(&cache_before);
 
     let both = [&direct.outcome, &proxied.outcome];
@@ -130,7 +157,13 @@ async fn measure(options: &Options, postgres: &Postgres, proxy: &Proxy) -> anyho
         compare(&postgres.url(), &proxy.url(), &keys, &both),
     )
     .await?;
-    Ok(Report { direct, proxied, cache, comparison, unit: reached.unit() })
+    Ok(Report {
+        direct,
+        proxied,
+        cache,
+        comparison,
+        unit: reached.unit(),
+    })
 }
 
 /// Drives a server and shows how far it is.
@@ -183,10 +216,7 @@ fn live_line(name: &str, done: u64, elapsed: Duration, end: LineEnd) -> anyhow::
 }
 
 /// Says what is being done and how long it took.
-async fn step<T>(
-    name: &str,
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
+async fn step<T>(name: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     print!("{name} ... ");
     std::io::stdout().flush()?;
     let start = Instant::now();
@@ -229,13 +259,22 @@ async fn cache_counts(proxy: &Proxy) -> anyhow::Result<CacheCounts> {
     let stats = proxy.stats().await?;
     let count = |name: &str| {
         let value = stats.get("cache").and_then(|cache| cache.get(name));
-        value.and_then(serde_json::Value::as_u64).with_context(|| format!("/stats has no cache.{name}"))
+        value
+            .and_then(serde_json::Value::as_u64)
+            .with_context(|| format!("/stats has no cache.{name}"))
     };
-    Ok(CacheCounts { served: count("hits")? + count("coalesced")?, misses: count("misses")? })
+    Ok(CacheCounts {
+        served: count("hits")? + count("coalesced")?,
+        misses: count("misses")?,
+    })
 }
 
 fn binary_beside_us() -> anyhow::Result<PathBuf> {
     let binary = std::env::current_exe()?.with_file_name("pgkeel");
-    ensure!(binary.exists(), "{} does not exist; build it first (make build)", binary.display());
+    ensure!(
+        binary.exists(),
+        "{} does not exist; build it first (make build)",
+        binary.display()
+    );
     Ok(binary)
 }

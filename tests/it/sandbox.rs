@@ -14,10 +14,17 @@ const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_server_has_its_user_its_database_and_its_settings() {
-    let postgres = Postgres::builder().setting("work_mem", "7MB").start().await.unwrap();
+    let postgres = Postgres::builder()
+        .setting("work_mem", "7MB")
+        .start()
+        .await
+        .unwrap();
     let client = postgres.connect().await.unwrap();
     let row = client
-        .query_one("SELECT current_user::text, current_database()::text, current_setting('work_mem')", &[])
+        .query_one(
+            "SELECT current_user::text, current_database()::text, current_setting('work_mem')",
+            &[],
+        )
         .await
         .unwrap();
     assert_eq!(row.get::<_, String>(0), "keel");
@@ -30,14 +37,23 @@ async fn data_survives_stop_restart_and_kill() {
     let mut postgres = Postgres::start().await.unwrap();
     let port = postgres.port();
     let sql = "CREATE TABLE t (n int); INSERT INTO t VALUES (1)";
-    postgres.connect().await.unwrap().batch_execute(sql).await.unwrap();
+    postgres
+        .connect()
+        .await
+        .unwrap()
+        .batch_execute(sql)
+        .await
+        .unwrap();
 
     postgres.stop().await.unwrap();
     assert!(postgres.connect().await.is_err());
     postgres.start_again().await.unwrap();
     postgres.restart().await.unwrap();
     let witness = postgres.connect().await.unwrap();
-    witness.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
+    witness
+        .batch_execute("INSERT INTO t VALUES (2)")
+        .await
+        .unwrap();
     postgres.kill().unwrap();
     assert!(witness.query("SELECT 1", &[]).await.is_err());
     assert!(postgres.connect().await.is_err());
@@ -54,8 +70,18 @@ async fn two_servers_know_nothing_of_each_other() {
     let (one, two) = tokio::join!(Postgres::start(), Postgres::start());
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_ne!(one.port(), two.port());
-    one.connect().await.unwrap().batch_execute("CREATE TABLE t ()").await.unwrap();
-    two.connect().await.unwrap().batch_execute("CREATE TABLE t ()").await.unwrap();
+    one.connect()
+        .await
+        .unwrap()
+        .batch_execute("CREATE TABLE t ()")
+        .await
+        .unwrap();
+    two.connect()
+        .await
+        .unwrap()
+        .batch_execute("CREATE TABLE t ()")
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -69,7 +95,9 @@ async fn each_way_to_authenticate_is_really_used() {
         assert_eq!(methods[0].get::<_, String>(0), auth.as_str());
 
         let wrong = postgres.url_for("keel", "wrong", "app");
-        let refused = tokio_postgres::connect(&wrong, tokio_postgres::NoTls).await.is_err();
+        let refused = tokio_postgres::connect(&wrong, tokio_postgres::NoTls)
+            .await
+            .is_err();
         assert_eq!(refused, auth != Auth::Trust, "{}", auth.as_str());
     }
 }
@@ -101,7 +129,8 @@ async fn a_panic_leaves_nothing_either() {
     let (send, receive) = std::sync::mpsc::channel();
     let doomed = tokio::spawn(async move {
         let postgres = Postgres::start().await.unwrap();
-        send.send((postgres.id().unwrap(), postgres.socket_dir().to_owned())).unwrap();
+        send.send((postgres.id().unwrap(), postgres.socket_dir().to_owned()))
+            .unwrap();
         panic!("as planned");
     });
     assert!(doomed.await.is_err());
@@ -116,12 +145,24 @@ async fn servers_die_with_a_process_that_was_killed() {
     if std::env::var_os(ROLE).is_some() {
         let (postgres, redis) = tokio::join!(Postgres::start(), Redis::start());
         let (postgres, redis) = (postgres.unwrap(), redis.unwrap());
-        println!("\nowner {} {}", postgres.id().unwrap(), postgres.socket_dir().display());
-        println!("owner {} {}", redis.id().unwrap(), redis.directory().display());
+        println!(
+            "\nowner {} {}",
+            postgres.id().unwrap(),
+            postgres.socket_dir().display()
+        );
+        println!(
+            "owner {} {}",
+            redis.id().unwrap(),
+            redis.directory().display()
+        );
         std::future::pending::<()>().await;
     }
     let mut owner = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "sandbox::servers_die_with_a_process_that_was_killed"])
+        .args([
+            "--exact",
+            "--nocapture",
+            "sandbox::servers_die_with_a_process_that_was_killed",
+        ])
         .env(ROLE, "1")
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -130,7 +171,11 @@ async fn servers_die_with_a_process_that_was_killed() {
     let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
     let mut servers: Vec<(u32, PathBuf)> = Vec::new();
     while servers.len() < 2 {
-        let line = lines.next_line().await.unwrap().expect("the owner names its servers");
+        let line = lines
+            .next_line()
+            .await
+            .unwrap()
+            .expect("the owner names its servers");
         if let ["owner", id, directory] = *line.split(' ').collect::<Vec<_>>() {
             servers.push((id.parse().unwrap(), directory.into()));
         }
@@ -140,7 +185,9 @@ async fn servers_die_with_a_process_that_was_killed() {
     owner.kill().await.unwrap();
 
     eventually(SOON, async || {
-        servers.iter().all(|(id, directory)| !is_running(*id) && !directory.exists())
+        servers
+            .iter()
+            .all(|(id, directory)| !is_running(*id) && !directory.exists())
     })
     .await;
 }
@@ -151,11 +198,19 @@ async fn redis_comes_back_empty() {
     assert_eq!(redis_says(&redis, "SET k v").await, "+OK\r\n");
     assert_eq!(redis_says(&redis, "GET k").await, "$1\r\nv\r\n");
     redis.stop().await.unwrap();
-    assert!(TcpStream::connect(("127.0.0.1", redis.port())).await.is_err());
+    assert!(
+        TcpStream::connect(("127.0.0.1", redis.port()))
+            .await
+            .is_err()
+    );
     redis.start_again().await.unwrap();
     assert_eq!(redis_says(&redis, "GET k").await, "$-1\r\n");
     redis.kill();
-    assert!(TcpStream::connect(("127.0.0.1", redis.port())).await.is_err());
+    assert!(
+        TcpStream::connect(("127.0.0.1", redis.port()))
+            .await
+            .is_err()
+    );
     redis.start_again().await.unwrap();
 }
 
@@ -167,7 +222,10 @@ async fn a_proxy_that_ends_at_once_is_quoted() {
         ..ProxyOptions::default()
     };
     let error = Proxy::start(&options).await.unwrap_err().to_string();
-    assert!(error.contains("no such thing: --upstream postgres://u@h/d"), "{error}");
+    assert!(
+        error.contains("no such thing: --upstream postgres://u@h/d"),
+        "{error}"
+    );
     assert!(error.contains("exit status: 2"), "{error}");
 }
 
@@ -175,7 +233,14 @@ async fn a_proxy_that_ends_at_once_is_quoted() {
 async fn a_client_reaches_the_server_by_its_url() {
     let postgres = Postgres::start().await.unwrap();
     let client = client(&postgres.url()).await;
-    assert_eq!(client.query_one("SELECT 42", &[]).await.unwrap().get::<_, i32>(0), 42);
+    assert_eq!(
+        client
+            .query_one("SELECT 42", &[])
+            .await
+            .unwrap()
+            .get::<_, i32>(0),
+        42
+    );
 }
 
 fn is_running(id: u32) -> bool {
@@ -183,8 +248,13 @@ fn is_running(id: u32) -> bool {
 }
 
 async fn redis_says(redis: &Redis, command: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).await.unwrap();
-    stream.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", redis.port()))
+        .await
+        .unwrap();
+    stream
+        .write_all(format!("{command}\r\n").as_bytes())
+        .await
+        .unwrap();
     let mut answer = [0; 64];
     let length = stream.read(&mut answer).await.unwrap();
     String::from_utf8_lossy(&answer[..length]).into_owned()

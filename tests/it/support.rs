@@ -35,8 +35,14 @@ impl Stage {
     }
 
     pub(crate) fn builder() -> StageBuilder {
-        let proxy = ProxyOptions { binary: BINARY.into(), ..ProxyOptions::default() };
-        StageBuilder { postgres: Postgres::builder(), proxy }
+        let proxy = ProxyOptions {
+            binary: BINARY.into(),
+            ..ProxyOptions::default()
+        };
+        StageBuilder {
+            postgres: Postgres::builder(),
+            proxy,
+        }
     }
 
     /// A client of PostgreSQL itself.
@@ -51,7 +57,11 @@ impl Stage {
 
     /// Runs statements on PostgreSQL itself, to set the scene.
     pub(crate) async fn arrange(&self, sql: &str) {
-        self.direct().await.batch_execute(sql).await.expect("the scene can be set");
+        self.direct()
+            .await
+            .batch_execute(sql)
+            .await
+            .expect("the scene can be set");
     }
 
     /// Answers from the cache so far.
@@ -119,7 +129,9 @@ impl StageBuilder {
 
 /// A client by its connection string; its connection ends when it is dropped.
 pub(crate) async fn client(url: &str) -> Client {
-    connect(url).await.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
+    connect(url)
+        .await
+        .unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
 }
 
 /// Asks again and again until `condition` holds.
@@ -135,7 +147,10 @@ pub(crate) fn eventually(
     let start = Instant::now();
     async move {
         while !condition().await {
-            assert!(start.elapsed() < deadline, "still not so after {deadline:?}: {caller}");
+            assert!(
+                start.elapsed() < deadline,
+                "still not so after {deadline:?}: {caller}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

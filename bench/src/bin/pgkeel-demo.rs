@@ -15,17 +15,28 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     let Arguments { options } = Arguments::parse();
+    match demonstrate(&options).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pgkeel-demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demonstrate(options: &Options) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     // To drop the demo is to stop its servers.
     tokio::select! {
-        verdict = run(&options) => Ok(match verdict? {
+        verdict = run(options) => Ok(match verdict? {
             Verdict::Kept => ExitCode::SUCCESS,
             Verdict::Broken => ExitCode::FAILURE,
         }),
-        _ = tokio::signal::ctrl_c() => Ok(stopped(&options)),
-        _ = terminate.recv() => Ok(stopped(&options)),
+        _ = interrupt.recv() => Ok(stopped(options)),
+        _ = terminate.recv() => Ok(stopped(options)),
     }
 }
 
@@ -33,5 +44,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 /// not.
 fn stopped(options: &Options) -> ExitCode {
     println!();
-    if options.once { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if options.once {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

@@ -30,7 +30,9 @@ enum Source {
 impl Reached {
     pub(super) async fn open(postgres: &Postgres) -> anyhow::Result<Self> {
         let client = connect(&postgres.url_for("keel", "keel", "postgres")).await?;
-        let installed = client.batch_execute("CREATE EXTENSION pg_stat_statements").await;
+        let installed = client
+            .batch_execute("CREATE EXTENSION pg_stat_statements")
+            .await;
         let source = installed.map_or(Source::Transactions, |()| Source::Statements);
         Ok(Self { client, source })
     }

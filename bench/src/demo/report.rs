@@ -47,7 +47,11 @@ impl CacheCounts {
 
     fn hit_rate(&self) -> f64 {
         let all = self.served + self.misses;
-        if all == 0 { 0.0 } else { self.served as f64 / all as f64 }
+        if all == 0 {
+            0.0
+        } else {
+            self.served as f64 / all as f64
+        }
     }
 }
 
@@ -55,12 +59,23 @@ impl Report {
     /// Kept only if every answer was equal, no read was stale, and the cache really took part.
     pub(super) fn verdict(&self) -> Verdict {
         let checks = self.checks();
-        if checks.iter().all(|(kept, _)| *kept) { Verdict::Kept } else { Verdict::Broken }
+        if checks.iter().all(|(kept, _)| *kept) {
+            Verdict::Kept
+        } else {
+            Verdict::Broken
+        }
     }
 
     fn checks(&self) -> [(bool, String); 3] {
-        let Comparison { questions, answers, differences } = &self.comparison;
-        let (stale, writes) = (self.proxied.outcome.stale_reads, self.proxied.outcome.writes.len());
+        let Comparison {
+            questions,
+            answers,
+            differences,
+        } = &self.comparison;
+        let (stale, writes) = (
+            self.proxied.outcome.stale_reads,
+            self.proxied.outcome.writes.len(),
+        );
         [
             (
                 differences.is_empty() && *answers > 0,
@@ -90,26 +105,62 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (direct, proxied) = (&self.direct.outcome, &self.proxied.outcome);
-        let line = |f: &mut fmt::Formatter<'_>, name: &str, one: String, other: String, note: String| {
-            writeln!(f, "{}", format!("  {name:<29}{one:>18}{other:>18}  {note}").trim_end())
-        };
+        let line =
+            |f: &mut fmt::Formatter<'_>, name: &str, one: String, other: String, note: String| {
+                writeln!(
+                    f,
+                    "{}",
+                    format!("  {name:<29}{one:>18}{other:>18}  {note}").trim_end()
+                )
+            };
         writeln!(f)?;
-        line(f, "", "PostgreSQL alone".into(), "through pgkeel".into(), String::new())?;
+        line(
+            f,
+            "",
+            "PostgreSQL alone".into(),
+            "through pgkeel".into(),
+            String::new(),
+        )?;
         let ratio = format!("{:.1} times", proxied.rate() / direct.rate().max(1.0));
         line(f, "queries a second", rate(direct), rate(proxied), ratio)?;
         for (name, quantile) in [("read latency, p50", 0.5), ("read latency, p99", 0.99)] {
-            let latency = |outcome: &Outcome| milliseconds(outcome.reads.value_at_quantile(quantile));
+            let latency =
+                |outcome: &Outcome| milliseconds(outcome.reads.value_at_quantile(quantile));
             line(f, name, latency(direct), latency(proxied), String::new())?;
         }
         let latency = |outcome: &Outcome| milliseconds(outcome.writes.value_at_quantile(0.5));
-        line(f, "write latency, p50", latency(direct), latency(proxied), String::new())?;
+        line(
+            f,
+            "write latency, p50",
+            latency(direct),
+            latency(proxied),
+            String::new(),
+        )?;
         let hit_rate = format!("{:.1} %", self.cache.hit_rate() * 100.0);
-        line(f, "hit rate, from a cold start", "-".into(), hit_rate, String::new())?;
-        line(f, "queries asked", count(direct), count(proxied), String::new())?;
+        line(
+            f,
+            "hit rate, from a cold start",
+            "-".into(),
+            hit_rate,
+            String::new(),
+        )?;
+        line(
+            f,
+            "queries asked",
+            count(direct),
+            count(proxied),
+            String::new(),
+        )?;
         let reached = format!("{} PostgreSQL counted", self.unit);
         let (one, other) = (grouped(self.direct.reached), grouped(self.proxied.reached));
         let share = self.proxied.reached as f64 / proxied.statements().max(1) as f64;
-        line(f, &reached, one, other, format!("{:.1} % of those asked", share * 100.0))?;
+        line(
+            f,
+            &reached,
+            one,
+            other,
+            format!("{:.1} % of those asked", share * 100.0),
+        )?;
         writeln!(f)?;
         for (kept, text) in self.checks() {
             writeln!(f, "  {:<6} {text}", if kept { "ok" } else { "FAILED" })?;
@@ -165,7 +216,10 @@ fn rate(outcome: &Outcome) -> String {
 }
 
 fn milliseconds(micros: u64) -> String {
-    format!("{:.2} ms", Duration::from_micros(micros).as_secs_f64() * 1000.0)
+    format!(
+        "{:.2} ms",
+        Duration::from_micros(micros).as_secs_f64() * 1000.0
+    )
 }
 
 #[cfg(test)]
@@ -174,7 +228,12 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_three() {
-        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")];
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ];
         for (number, expected) in cases {
             assert_eq!(grouped(number), expected);
         }
@@ -183,6 +242,15 @@ mod tests {
     #[test]
     fn a_cache_that_was_never_asked_has_a_hit_rate_of_zero() {
         assert!(CacheCounts::default().hit_rate() < f64::EPSILON);
-        assert!((CacheCounts { served: 3, misses: 1 }.hit_rate() - 0.75).abs() < 1e-9);
+        assert!(
+            (CacheCounts {
+                served: 3,
+                misses: 1
+            }
+            .hit_rate()
+                - 0.75)
+                .abs()
+                < 1e-9
+        );
     }
 }

@@ -34,16 +34,28 @@ impl Installation {
             (None, Some(bin)) => vec![PathBuf::from(bin)],
             (None, None) => newest_first("/usr/lib/postgresql".as_ref())
                 .into_iter()
-                .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()))
+                .chain(std::env::split_paths(
+                    &std::env::var_os("PATH").unwrap_or_default(),
+                ))
                 .collect(),
         };
-        let has_server = |bin: &&PathBuf| bin.join("initdb").exists() && bin.join("postgres").exists();
+        let has_server =
+            |bin: &&PathBuf| bin.join("initdb").exists() && bin.join("postgres").exists();
         let Some(bin) = candidates.iter().find(has_server) else {
-            bail!("no PostgreSQL server found in {candidates:?}; run scripts/setup or set PGKEEL_PG_BIN");
+            bail!(
+                "no PostgreSQL server found in {candidates:?}; run scripts/setup or set PGKEEL_PG_BIN"
+            );
         };
         let version = output(Command::new(bin.join("postgres")).arg("--version"))?;
-        let version = version.split_whitespace().nth(2).context("postgres --version says nothing")?;
-        Ok(Self { bin: bin.clone(), version: version.to_owned(), account: Account::find()? })
+        let version = version
+            .split_whitespace()
+            .nth(2)
+            .context("postgres --version says nothing")?;
+        Ok(Self {
+            bin: bin.clone(),
+            version: version.to_owned(),
+            account: Account::find()?,
+        })
     }
 
     /// The path of a program such as `psql`.
@@ -87,8 +99,12 @@ impl Installation {
 
     /// Does the server have this loadable library?
     pub(super) fn has_library(&self, name: &str) -> bool {
-        output(Command::new(self.program("pg_config")).arg("--pkglibdir"))
-            .is_ok_and(|directory| Path::new(directory.trim()).join(name).with_extension("so").exists())
+        output(Command::new(self.program("pg_config")).arg("--pkglibdir")).is_ok_and(|directory| {
+            Path::new(directory.trim())
+                .join(name)
+                .with_extension("so")
+                .exists()
+        })
     }
 }
 
@@ -98,24 +114,38 @@ impl Account {
             return Ok(Self::Own);
         }
         let id = |flag: &str| -> anyhow::Result<u32> {
-            Ok(output(Command::new("id").args([flag, "postgres"]))?.trim().parse()?)
+            Ok(output(Command::new("id").args([flag, "postgres"]))?
+                .trim()
+                .parse()?)
         };
-        Ok(Self::Postgres { user: id("-u")?, group: id("-g")? })
+        Ok(Self::Postgres {
+            user: id("-u")?,
+            group: id("-g")?,
+        })
     }
 }
 
 /// The user id of this process.
 pub(super) fn own_user() -> anyhow::Result<u32> {
-    Ok(std::fs::metadata("/proc/self").context("/proc is not mounted")?.uid())
+    Ok(std::fs::metadata("/proc/self")
+        .context("/proc is not mounted")?
+        .uid())
 }
 
 /// Runs a command to its end and returns what it wrote; what it complained is the error.
 pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
     let program = command.get_program().to_owned();
-    let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        bail!("{} failed ({}): {}", program.display(), output.status, complaint.trim());
+        bail!(
+            "{} failed ({}): {}",
+            program.display(),
+            output.status,
+            complaint.trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

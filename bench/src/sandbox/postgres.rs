@@ -60,7 +60,11 @@ impl Postgres {
     /// Starts to describe a server.
     #[must_use]
     pub fn builder() -> PostgresBuilder {
-        PostgresBuilder { auth: Auth::ScramSha256, settings: Vec::new(), version_dir: None }
+        PostgresBuilder {
+            auth: Auth::ScramSha256,
+            settings: Vec::new(),
+            version_dir: None,
+        }
     }
 
     /// The connection string of the superuser `keel` to the database `app`.
@@ -72,7 +76,10 @@ impl Postgres {
     /// A connection string; its parts must need no percent-encoding.
     #[must_use]
     pub fn url_for(&self, user: &str, password: &str, database: &str) -> String {
-        format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
+        format!(
+            "postgres://{user}:{password}@127.0.0.1:{}/{database}",
+            self.port
+        )
     }
 
     /// The TCP port on 127.0.0.1. It stays the same when the server is started again.
@@ -174,7 +181,10 @@ impl Postgres {
     async fn ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = connect(&self.url()).await {
-            let ended = self.process.as_mut().is_none_or(|process| process.exit_status().is_some());
+            let ended = self
+                .process
+                .as_mut()
+                .is_none_or(|process| process.exit_status().is_some());
             if ended || Instant::now() > deadline {
                 let log = last_lines(&self.log());
                 self.process = None;
@@ -240,13 +250,22 @@ impl PostgresBuilder {
         let directory = template::workshop(&installation)?;
         let data = template::unpack(&installation, self.auth, directory.path())?;
         let settings = self.render(&installation, directory.path())?;
-        let mut file = File::options().append(true).open(data.join("postgresql.conf"))?;
+        let mut file = File::options()
+            .append(true)
+            .open(data.join("postgresql.conf"))?;
         std::io::Write::write_all(&mut file, settings.as_bytes())?;
-        Ok(Postgres { process: None, installation, port: port::free()?, directory })
+        Ok(Postgres {
+            process: None,
+            installation,
+            port: port::free()?,
+            directory,
+        })
     }
 
     fn render(&self, installation: &Installation, directory: &Path) -> anyhow::Result<String> {
-        let socket_directory = directory.to_str().context("the temporary directory is not UTF-8")?;
+        let socket_directory = directory
+            .to_str()
+            .context("the temporary directory is not UTF-8")?;
         let mut defaults = vec![
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", socket_directory),
@@ -259,7 +278,10 @@ impl PostgresBuilder {
         if installation.has_library("pg_stat_statements") {
             defaults.push(("shared_preload_libraries", "pg_stat_statements"));
         }
-        let chosen = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let chosen = self
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         let mut text = String::from("\n");
         for (name, value) in defaults.into_iter().chain(chosen) {
             writeln!(text, "{name} = '{}'", value.replace('\'', "''"))?;

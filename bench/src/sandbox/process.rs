@@ -77,7 +77,9 @@ impl Process {
     /// watcher removes when we die.
     pub(super) fn command(ending: Signal, directory: &Path) -> Command {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", LAUNCH, "sandbox", ending.as_str()]).arg(directory);
+        command
+            .args(["-c", LAUNCH, "sandbox", ending.as_str()])
+            .arg(directory);
         command
     }
 
@@ -95,7 +97,11 @@ impl Process {
             .spawn()
             .context("cannot start a shell")?;
         let lifeline = child.stdin.take();
-        Ok(Self { child, lifeline, ending })
+        Ok(Self {
+            child,
+            lifeline,
+            ending,
+        })
     }
 
     /// The process id of the server itself (the shell became it).
@@ -105,7 +111,9 @@ impl Process {
 
     /// The exit status, if the process has ended.
     pub(super) fn exit_status(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child of ours can always be asked for its state")
+        self.child
+            .try_wait()
+            .expect("a child of ours can always be asked for its state")
     }
 
     /// Sends a signal; does nothing when the process has ended.
@@ -176,7 +184,12 @@ impl Drop for Process {
 fn send(signal: Signal, ids: &[u32]) -> anyhow::Result<()> {
     // One that has gone in the meantime is no failure.
     Command::new("/bin/sh")
-        .args(["-c", r#"kill -s "$@" 2>/dev/null; exit 0"#, "kill", signal.as_str()])
+        .args([
+            "-c",
+            r#"kill -s "$@" 2>/dev/null; exit 0"#,
+            "kill",
+            signal.as_str(),
+        ])
         .args(ids.iter().map(u32::to_string))
         .status()
         .context("cannot start a shell to send a signal")?;
@@ -186,7 +199,11 @@ fn send(signal: Signal, ids: &[u32]) -> anyhow::Result<()> {
 fn children(parent: u32) -> anyhow::Result<Vec<u32>> {
     let mut children = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
-        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(id) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         if stat_fields(id).and_then(|fields| fields.get(1)?.parse().ok()) == Some(parent) {

@@ -23,8 +23,13 @@ const MICROS_PER_TICK: u64 = 10_000;
 
 /// What passes from our environment to the proxy's. Not `DATABASE_URL` and its like: the
 /// developer's own must not steer a test.
-const ENVIRONMENT: [&str; 5] =
-    ["PATH", "HOME", "LLVM_PROFILE_FILE", "RUST_BACKTRACE", "RUST_LOG"];
+const ENVIRONMENT: [&str; 5] = [
+    "PATH",
+    "HOME",
+    "LLVM_PROFILE_FILE",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+];
 
 /// How to run the proxy.
 #[derive(Clone, Debug, Default)]
@@ -132,7 +137,10 @@ impl Proxy {
         // proc(5): utime and stime are fields 14 and 15, and the state is field 3.
         let fields = stat_fields(self.id()).context("the proxy has ended")?;
         let ticks = |index: usize| -> anyhow::Result<u64> {
-            Ok(fields.get(index).context("/proc/ID/stat is too short")?.parse()?)
+            Ok(fields
+                .get(index)
+                .context("/proc/ID/stat is too short")?
+                .parse()?)
         };
         Ok((ticks(11)? + ticks(12)?) * MICROS_PER_TICK)
     }
@@ -178,7 +186,13 @@ impl Proxy {
             .envs(options.env.iter().map(|(name, value)| (name, value)));
         let process = Process::spawn(command, ENDING, &directory.path().join("log"))?;
         let upstream_url = options.upstream_url.clone();
-        Ok(Self { process, upstream_url, port, admin_port, directory })
+        Ok(Self {
+            process,
+            upstream_url,
+            port,
+            admin_port,
+            directory,
+        })
     }
 
     async fn ready(mut self) -> anyhow::Result<Self> {
@@ -208,7 +222,9 @@ impl Drop for Proxy {
 fn through(url: &str, port: u16) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
+    let user = authority
+        .rsplit_once('@')
+        .map_or(String::new(), |(user, _)| format!("{user}@"));
     format!("{scheme}://{user}127.0.0.1:{port}/{path}")
 }
 
@@ -225,8 +241,14 @@ mod tests {
     #[test]
     fn the_url_through_the_proxy_keeps_all_but_the_address() {
         let cases = [
-            ("postgres://keel:keel@127.0.0.1:5432/app", "postgres://keel:keel@127.0.0.1:7/app"),
-            ("postgresql://a:p%40b@db.example:1/x?y=z", "postgresql://a:p%40b@127.0.0.1:7/x?y=z"),
+            (
+                "postgres://keel:keel@127.0.0.1:5432/app",
+                "postgres://keel:keel@127.0.0.1:7/app",
+            ),
+            (
+                "postgresql://a:p%40b@db.example:1/x?y=z",
+                "postgresql://a:p%40b@127.0.0.1:7/x?y=z",
+            ),
             ("postgres://db.example", "postgres://127.0.0.1:7/"),
         ];
         for (upstream, expected) in cases {
@@ -237,7 +259,10 @@ mod tests {
     #[test]
     fn an_answer_has_a_status_and_a_body() {
         let answer = "HTTP/1.0 503 Service Unavailable\r\na: b\r\n\r\nno\r\n\r\nway";
-        assert_eq!(parse_answer(answer), Some((503, "no\r\n\r\nway".to_owned())));
+        assert_eq!(
+            parse_answer(answer),
+            Some((503, "no\r\n\r\nway".to_owned()))
+        );
         assert_eq!(parse_answer("nonsense"), None);
     }
 }

@@ -32,7 +32,11 @@ impl Redis {
     /// When `redis-server` is not installed or does not start; the message holds its log.
     pub async fn start() -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("pgkeel-redis-").tempdir()?;
-        let mut redis = Self { process: None, port: port::free()?, directory };
+        let mut redis = Self {
+            process: None,
+            port: port::free()?,
+            directory,
+        };
         for _ in 1..ATTEMPTS {
             match redis.start_again().await {
                 Err(error) if error.to_string().contains("bind") => redis.port = port::free()?,

@@ -50,8 +50,11 @@ pub(super) fn unpack(
     directory: &Path,
 ) -> anyhow::Result<PathBuf> {
     let archives = archives(installation)?;
-    let archive =
-        archives.join(format!("{}-{}-{REVISION}.tar", installation.version, auth.as_str()));
+    let archive = archives.join(format!(
+        "{}-{}-{REVISION}.tar",
+        installation.version,
+        auth.as_str()
+    ));
     if !archive.exists() {
         make(installation, auth, &archive)?;
     }
@@ -63,7 +66,9 @@ pub(super) fn unpack(
 /// The directory of archives. It lies in a place open to everybody, so it must be ours alone.
 fn archives(installation: &Installation) -> anyhow::Result<PathBuf> {
     let user = own_user()?;
-    let directory = installation.base_directory().join(format!("pgkeel-clusters-{user}"));
+    let directory = installation
+        .base_directory()
+        .join(format!("pgkeel-clusters-{user}"));
     match DirBuilder::new().mode(0o700).create(&directory) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -87,7 +92,12 @@ fn make(installation: &Installation, auth: Auth, archive: &Path) -> anyhow::Resu
 
     let mut initdb = command(&installation.server_command("initdb"));
     initdb
-        .args(["--username=keel", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
+        .args([
+            "--username=keel",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        ])
         .arg(format!("--auth={}", auth.as_str()))
         .arg(format!("--pwfile={}", password.display()))
         .arg("-D")
@@ -98,8 +108,16 @@ fn make(installation: &Installation, auth: Auth, archive: &Path) -> anyhow::Resu
 
     let unfinished = tempfile::NamedTempFile::new_in(archive.parent().unwrap_or(workshop.path()))?;
     let mut pack = Command::new("tar");
-    output(pack.arg("-cf").arg(unfinished.path()).arg("-C").arg(workshop.path()).arg("data"))?;
-    unfinished.persist(archive).context("cannot put the archive of a new cluster in place")?;
+    output(
+        pack.arg("-cf")
+            .arg(unfinished.path())
+            .arg("-C")
+            .arg(workshop.path())
+            .arg("data"),
+    )?;
+    unfinished
+        .persist(archive)
+        .context("cannot put the archive of a new cluster in place")?;
     Ok(())
 }
 
@@ -124,7 +142,10 @@ fn create_database(installation: &Installation, data: &Path) -> anyhow::Result<(
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
-    let mut input = server.stdin.take().context("the server has no standard input")?;
+    let mut input = server
+        .stdin
+        .take()
+        .context("the server has no standard input")?;
     input.write_all(b"CREATE DATABASE app\n")?;
     drop(input);
     let output = server.wait_with_output()?;

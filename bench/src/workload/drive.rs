@@ -17,7 +17,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::keys::{Keys, Question};
-use super::queries::{CONVERSATION, INSERT_MESSAGE, LEAD_DETAILS, LEAD_STATUSES, QUERIES, UPDATE_LEAD};
+use super::queries::{
+    CONVERSATION, INSERT_MESSAGE, LEAD_DETAILS, LEAD_STATUSES, QUERIES, UPDATE_LEAD,
+};
 use super::wire::Text;
 use crate::sandbox::connect;
 
@@ -128,20 +130,30 @@ struct Session {
 
 impl Session {
     async fn open(url: &str) -> anyhow::Result<Self> {
-        let client = connect(url).await.with_context(|| format!("cannot connect to {url}"))?;
+        let client = connect(url)
+            .await
+            .with_context(|| format!("cannot connect to {url}"))?;
         let mut queries = Vec::new();
         for query in &QUERIES {
             queries.push(client.prepare(query.sql).await.context(query.name)?);
         }
         let update_lead = client.prepare(UPDATE_LEAD).await?;
         let insert_message = client.prepare(INSERT_MESSAGE).await?;
-        Ok(Self { client, queries, update_lead, insert_message })
+        Ok(Self {
+            client,
+            queries,
+            update_lead,
+            insert_message,
+        })
     }
 
     async fn ask(&self, keys: &Keys, question: Question) -> anyhow::Result<Vec<Row>> {
         let (query, argument) = keys.resolve(question);
         let argument = argument.map(|text| text as &(dyn ToSql + Sync));
-        let rows = self.client.query(&self.queries[question.query], argument.as_slice()).await;
+        let rows = self
+            .client
+            .query(&self.queries[question.query], argument.as_slice())
+            .await;
         rows.with_context(|| query.name)
     }
 }
@@ -180,38 +192,56 @@ impl Worker {
 
     /// Nobody else writes this lead, so the next read must show exactly what we wrote.
     async fn update_lead(&mut self) -> anyhow::Result<()> {
-        let Some(question) = self.draw_owned(LEAD_DETAILS) else { return Ok(()) };
+        let Some(question) = self.draw_owned(LEAD_DETAILS) else {
+            return Ok(());
+        };
         let status = LEAD_STATUSES[self.random.random_range(0..LEAD_STATUSES.len())];
         let score: i16 = self.random.random_range(0..=100);
         let lead = self.key(question)?;
 
         let start = Instant::now();
         let parameters: [&(dyn ToSql + Sync); 3] = [&lead, &status, &score];
-        let changed = self.session.client.execute(&self.session.update_lead, &parameters).await?;
+        let changed = self
+            .session
+            .client
+            .execute(&self.session.update_lead, &parameters)
+            .await?;
         self.written(start);
         ensure!(changed == 1, "the update of a lead changed {changed} rows");
 
         let rows = self.read_back(question).await?;
         let row = rows.first().context("a lead is gone")?;
-        let shown = (row.try_get::<_, &str>("status")?, row.try_get::<_, i16>("score")?);
+        let shown = (
+            row.try_get::<_, &str>("status")?,
+            row.try_get::<_, i16>("score")?,
+        );
         self.outcome.stale_reads += u64::from(shown != (status, score));
         Ok(())
     }
 
     /// Nobody else writes to this conversation, so the newest message must be ours.
     async fn insert_message(&mut self) -> anyhow::Result<()> {
-        let Some(question) = self.draw_owned(CONVERSATION) else { return Ok(()) };
+        let Some(question) = self.draw_owned(CONVERSATION) else {
+            return Ok(());
+        };
         let conversation = self.key(question)?;
         let body = format!("Could we talk on day {}?", self.random.random_range(1..=28));
 
         let start = Instant::now();
         let parameters: [&(dyn ToSql + Sync); 2] = [&conversation, &body];
-        let row = self.session.client.query_one(&self.session.insert_message, &parameters).await?;
+        let row = self
+            .session
+            .client
+            .query_one(&self.session.insert_message, &parameters)
+            .await?;
         self.written(start);
         let id: i64 = row.try_get(0)?;
 
         let rows = self.read_back(question).await?;
-        let newest = rows.first().map(|row| row.try_get::<_, i64>("message_id")).transpose()?;
+        let newest = rows
+            .first()
+            .map(|row| row.try_get::<_, i64>("message_id"))
+            .transpose()?;
         self.outcome.stale_reads += u64::from(newest != Some(id));
         Ok(())
     }
@@ -221,7 +251,11 @@ impl Worker {
     }
 
     fn key(&self, question: Question) -> anyhow::Result<Text> {
-        self.keys.resolve(question).1.cloned().context("a write has a key")
+        self.keys
+            .resolve(question)
+            .1
+            .cloned()
+            .context("a write has a key")
     }
 
     /// On another connection: that the writer itself sees its writes is the easy part.
@@ -245,5 +279,7 @@ impl Worker {
 }
 
 fn micros_since(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(start.elapsed().as_micros())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }

@@ -37,8 +37,13 @@ impl Keys {
     pub async fn load(client: &Client) -> anyhow::Result<Self> {
         let mut pools = HashMap::new();
         for argument in Argument::ALL {
-            let sql = argument.values().context("every argument but none has values")?;
-            let rows = client.query(sql, &[]).await.with_context(|| format!("{argument:?}"))?;
+            let sql = argument
+                .values()
+                .context("every argument but none has values")?;
+            let rows = client
+                .query(sql, &[])
+                .await
+                .with_context(|| format!("{argument:?}"))?;
             ensure!(!rows.is_empty(), "no values: {sql}");
             let values: Vec<Text> = rows.iter().map(|row| Text(row.get(0))).collect();
             let zipf = Zipf::new(values.len());
@@ -58,7 +63,10 @@ impl Keys {
         });
         let query = chosen.expect("the point lies below the sum of the weights");
         let pool = self.pools.get(&QUERIES[query].argument);
-        Question { query, value: pool.map_or(0, |pool| pool.zipf.draw(random)) }
+        Question {
+            query,
+            value: pool.map_or(0, |pool| pool.zipf.draw(random)),
+        }
     }
 
     /// A question of a given query about a key that only `worker` of `workers` writes.

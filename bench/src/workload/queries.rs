@@ -172,7 +172,12 @@ mod tests {
         assert_eq!(QUERIES[CONVERSATION].name, "conversation with messages");
         for query in &QUERIES {
             let has_parameter = query.sql.contains("$1");
-            assert_eq!(has_parameter, query.argument != Argument::None, "{}", query.name);
+            assert_eq!(
+                has_parameter,
+                query.argument != Argument::None,
+                "{}",
+                query.name
+            );
         }
     }
 }

@@ -11,11 +11,7 @@ use tokio_postgres::{Row, SimpleQueryMessage};
 pub(super) struct Text(pub(super) String);
 
 impl ToSql for Text {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         out.extend_from_slice(self.0.as_bytes());
         Ok(IsNull::No)
     }
@@ -58,25 +54,41 @@ impl Answer {
     /// The answer to a prepared statement.
     pub(super) fn of_rows(rows: &[Row]) -> anyhow::Result<Self> {
         let columns = rows.first().map(Row::columns).unwrap_or_default();
-        let columns = columns.iter().map(|column| format!("{} {}", column.name(), column.type_()));
+        let columns = columns
+            .iter()
+            .map(|column| format!("{} {}", column.name(), column.type_()));
         let mut values = Vec::with_capacity(rows.len());
         for row in rows {
             let mut line = Vec::with_capacity(row.len());
             for index in 0..row.len() {
-                line.push(row.try_get::<_, Option<Raw<'_>>>(index)?.map(|raw| raw.0.to_vec()));
+                line.push(
+                    row.try_get::<_, Option<Raw<'_>>>(index)?
+                        .map(|raw| raw.0.to_vec()),
+                );
             }
             values.push(line);
         }
-        Ok(Self { columns: columns.collect(), rows: values, tag: None })
+        Ok(Self {
+            columns: columns.collect(),
+            rows: values,
+            tag: None,
+        })
     }
 
     /// The answer to a query of the simple protocol.
     pub(super) fn of_messages(messages: &[SimpleQueryMessage]) -> Self {
-        let mut answer = Self { columns: Vec::new(), rows: Vec::new(), tag: None };
+        let mut answer = Self {
+            columns: Vec::new(),
+            rows: Vec::new(),
+            tag: None,
+        };
         for message in messages {
             match message {
                 SimpleQueryMessage::RowDescription(columns) => {
-                    answer.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+                    answer.columns = columns
+                        .iter()
+                        .map(|column| column.name().to_owned())
+                        .collect();
                 }
                 SimpleQueryMessage::Row(row) => {
                     let value = |index| row.get(index).map(|text| text.as_bytes().to_vec());
@@ -106,6 +118,9 @@ mod tests {
     #[test]
     fn a_parameter_is_written_into_the_statement() {
         assert_eq!(inline("SELECT 1", None), "SELECT 1");
-        assert_eq!(inline("SELECT $1 || $1", Some("o'k")), "SELECT 'o''k' || 'o''k'");
+        assert_eq!(
+            inline("SELECT $1 || $1", Some("o'k")),
+            "SELECT 'o''k' || 'o''k'"
+        );
     }
 }

@@ -23,7 +23,9 @@ impl Zipf {
 
     /// A rank; 0 when there is nothing to choose from.
     pub(super) fn draw(&self, random: &mut impl Rng) -> usize {
-        let Some(total) = self.cumulative.last() else { return 0 };
+        let Some(total) = self.cumulative.last() else {
+            return 0;
+        };
         let point = random.random_range(0.0..*total);
         self.cumulative.partition_point(|sum| *sum <= point)
     }
