@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgkeel_bench::demo::{Options, Verdict, run};
-use pgkeel_bench::sandbox::Postgres;
+use pgkeel_bench::sandbox::{Postgres, connect};
 use pgkeel_bench::workload::{Keys, Load, compare, drive};
 
 use crate::support::BINARY;
 
 const SCALE: &str = "0.05";
 
-const LOAD: Load =
-    Load { connections: 4, duration: Duration::from_millis(500), writes_permille: 200, seed: 1 };
+const LOAD: Load = Load {
+    connections: 4,
+    duration: Duration::from_millis(500),
+    writes_permille: 200,
+    seed: 1,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pgkeel_keeps_its_promises_in_the_demo() {
@@ -31,8 +35,14 @@ async fn pgkeel_keeps_its_promises_in_the_demo() {
 #[tokio::test]
 async fn a_server_agrees_with_itself() {
     let postgres = sample_application().await;
-    let keys = Arc::new(Keys::load(&postgres.connect().await.unwrap()).await.unwrap());
-    let outcome = drive(&postgres.url(), &keys, LOAD, &Arc::default()).await.unwrap();
+    let keys = Arc::new(
+        Keys::load(&postgres.connect().await.unwrap())
+            .await
+            .unwrap(),
+    );
+    let outcome = drive(&postgres.url(), &keys, LOAD, &Arc::default())
+        .await
+        .unwrap();
     assert!(outcome.reads.len() > 0 && outcome.writes.len() > 0);
     assert_eq!(outcome.stale_reads, 0);
 
@@ -40,7 +50,11 @@ async fn a_server_agrees_with_itself() {
     let comparison = compare(&url, &url, &keys, &[&outcome]).await.unwrap();
     assert!(comparison.questions > 0);
     assert_eq!(comparison.answers, comparison.questions * 4);
-    assert!(comparison.differences.is_empty(), "{:?}", comparison.differences);
+    assert!(
+        comparison.differences.is_empty(),
+        "{:?}",
+        comparison.differences
+    );
 }
 
 /// The trigger stands for a cache that went stale: the update is confirmed and not to be seen.
@@ -52,24 +66,52 @@ async fn a_read_that_misses_a_write_is_noticed() {
                CREATE TRIGGER forget BEFORE UPDATE ON leads FOR EACH ROW EXECUTE FUNCTION forget()";
     client.batch_execute(sql).await.unwrap();
     let keys = Arc::new(Keys::load(&client).await.unwrap());
-    let outcome = drive(&postgres.url(), &keys, LOAD, &Arc::default()).await.unwrap();
+    let outcome = drive(&postgres.url(), &keys, LOAD, &Arc::default())
+        .await
+        .unwrap();
     assert!(outcome.stale_reads > 0);
 }
 
 #[tokio::test]
 async fn an_answer_that_differs_is_noticed() {
-    let (one, other) = tokio::join!(sample_application(), sample_application());
-    let keys = Arc::new(Keys::load(&one.connect().await.unwrap()).await.unwrap());
-    let reads_only = Load { writes_permille: 0, ..LOAD };
-    let outcome = drive(&one.url(), &keys, reads_only, &Arc::default()).await.unwrap();
-    let same = compare(&one.url(), &other.url(), &keys, &[&outcome]).await.unwrap();
+    let postgres = sample_application().await;
+    let database = |name| postgres.url_for("keel", "keel", name);
+    let administrator = connect(&database("postgres")).await.unwrap();
+    administrator
+        .batch_execute("CREATE DATABASE copy TEMPLATE app")
+        .await
+        .unwrap();
+    let (one, copy) = (database("app"), database("copy"));
+    let keys = Arc::new(
+        Keys::load(&postgres.connect().await.unwrap())
+            .await
+            .unwrap(),
+    );
+    let reads_only = Load {
+        writes_permille: 0,
+        ..LOAD
+    };
+    let outcome = drive(&one, &keys, reads_only, &Arc::default())
+        .await
+        .unwrap();
+    let same = compare(&one, &copy, &keys, &[&outcome]).await.unwrap();
     assert!(same.differences.is_empty(), "{:?}", same.differences);
 
-    let sql = "UPDATE feature_flags SET rollout_percent = 100 - rollout_percent";
-    other.connect().await.unwrap().batch_execute(sql).await.unwrap();
-    let different = compare(&one.url(), &other.url(), &keys, &[&outcome]).await.unwrap();
+    let sql = "UPDATE feature_flags SET rollout_percent = (rollout_percent + 1) % 100";
+    connect(&copy)
+        .await
+        .unwrap()
+        .batch_execute(sql)
+        .await
+        .unwrap();
+    let different = compare(&one, &copy, &keys, &[&outcome]).await.unwrap();
     assert!(!different.differences.is_empty());
-    assert!(different.differences.iter().all(|text| text.starts_with("feature flag")));
+    assert!(
+        different
+            .differences
+            .iter()
+            .all(|text| text.starts_with("feature flag"))
+    );
 }
 
 /// A PostgreSQL with the sample application's schema and a little data, always the same.
