@@ -1,0 +1,31 @@
+# Every task of the project, by name. `make help` lists them.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# make demo ONCE=1 SCALE=0.2 SECONDS=10 CONNECTIONS=16
+DEMO_FLAGS := $(if $(ONCE),--once) $(if $(SCALE),--scale $(SCALE)) \
+	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(CONNECTIONS),--connections $(CONNECTIONS))
+
+.PHONY: help demo build check test setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup build ## pgkeel on a sample application and a private PostgreSQL (ONCE=1: then exit)
+	@exec target/release/pgkeel-demo $(DEMO_FLAGS)
+
+build: ## the release build
+	cargo build --release --locked --workspace
+
+check: ## formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test: setup ## everything that must hold before a change is merged
+	scripts/setup drivers
+	$(MAKE) check
+	cargo test --workspace --locked
+
+setup: ## installs what is missing on Debian or Ubuntu
+	@scripts/setup
