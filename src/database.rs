@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use statement::{Plan, ReadPlan, Statement};
+use tokio::sync::Notify;
 
 use crate::analysis::catalog::Catalog;
 use crate::analysis::{Dialect, ReadSet, Verdict, WriteSet};
@@ -27,6 +28,9 @@ use crate::reason::Reason;
 /// How long after a failed load of the catalog the next is tried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long the first client of a database waits for its catalog.
+const FIRST_LOAD_LIMIT: Duration = Duration::from_millis(500);
+
 /// How many distinct texts are remembered for each database, in bytes of text.
 const STATEMENTS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -40,6 +44,7 @@ pub struct Database {
     statements: moka::sync::Cache<Box<[u8]>, Arc<Statement>, ahash::RandomState>,
     snapshot: ArcSwapOption<Snapshot>,
     loading: Mutex<Loading>,
+    loaded: Notify,
 }
 
 /// The catalog as it was under a stamp.
@@ -94,6 +99,7 @@ impl Database {
             statements,
             snapshot: ArcSwapOption::empty(),
             loading: Mutex::new(Loading::Idle),
+            loaded: Notify::new(),
         })
     }
 
@@ -223,6 +229,18 @@ impl Database {
             .filter(|snapshot| self.freshness.words().is_current(snapshot.stamp))
     }
 
+    /// Waits until the catalog of a database that is new to the proxy has been loaded, but not for long: then
+    /// the first reads are not cached.
+    pub async fn first_load(self: &Arc<Self>) {
+        let loaded = self.loaded.notified();
+        if self.snapshot.load().is_some() || matches!(&*self.loading.lock(), Loading::Failed { .. })
+        {
+            return;
+        }
+        self.load();
+        let _ = tokio::time::timeout(FIRST_LOAD_LIMIT, loaded).await;
+    }
+
     /// Begins to load the catalog, unless that is under way or has just failed.
     pub fn load(self: &Arc<Self>) {
         {
@@ -253,6 +271,7 @@ impl Database {
                 },
             );
             drop(before);
+            database.loaded.notify_waiters();
             if let Err(error) = loaded {
                 tracing::warn!(
                     database = database.name,

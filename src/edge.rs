@@ -161,6 +161,13 @@ async fn enter(
         key,
         messages,
     } = welcome;
+    let database = member
+        .pool()
+        .startup()
+        .database()
+        .unwrap_or_default()
+        .into_owned();
+    services.database(&database).first_load().await;
     let membership = admission.enter(key.pid, key.secret.len());
     let baseline = Arc::clone(&connection.baseline);
     connection.release();

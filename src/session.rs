@@ -20,6 +20,8 @@ mod transaction;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use std::time::Instant;
+
 use bytes::BytesMut;
 use client::{Client, Request};
 use relay::Broken;
@@ -30,13 +32,14 @@ use crate::cache::key::ContextId;
 use crate::clients::{Admission, Membership};
 use crate::database::Database;
 use crate::database::statement::Statement;
+use crate::observe::{Counter, Route};
 use crate::protocol::backend::TransactionStatus;
 use crate::services::{Context, Services};
 use crate::upstream::Error;
 use crate::upstream::cancel::CancelSlot;
 use crate::upstream::connection::{Baseline, Farewell, Parameters};
-use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::socket::Socket;
+use crate::upstream::{lease::Lease, pool::Pool};
 
 /// Why a session ends, or a request of it.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +116,9 @@ pub struct Arrival {
     pub admission: Admission,
 }
 
+/// How much of a slow query's text is logged.
+const SLOW_QUERY_LOG_BYTES: usize = 2000;
+
 /// Start-up parameters that no cached result depends on.
 const WITHOUT_INFLUENCE: [&[u8]; 2] = [b"application_name", b"fallback_application_name"];
 
@@ -149,8 +155,6 @@ impl Session {
             utf8: reported("client_encoding") == Some(b"UTF8"),
             standard_conforming_strings: reported("standard_conforming_strings") == Some(b"on"),
         };
-        // The first read should not find the catalog missing.
-        database.load();
         Self {
             client: Client::new(socket, inbox),
             database,
@@ -261,6 +265,27 @@ impl Session {
         }
         self.pins = SessionEffects::default();
         self.untracked = false;
+    }
+
+    /// Counts a request that a server has answered, and logs it if it was slow.
+    fn note_served(&self, route: Route, started: Instant, sql: &[u8]) {
+        let elapsed = started.elapsed();
+        self.services.metrics.record(route, elapsed);
+        if self
+            .services
+            .config
+            .log
+            .slow_query
+            .is_some_and(|limit| elapsed >= limit)
+        {
+            self.services.metrics.add(Counter::SlowQueries, 1);
+            let sql = String::from_utf8_lossy(&sql[..sql.len().min(SLOW_QUERY_LOG_BYTES)]);
+            tracing::warn!(
+                ms = elapsed.as_millis(),
+                route = route.as_str(),
+                "slow query: {sql}"
+            );
+        }
     }
 
     /// The statement of a text with parameter types.

@@ -1,10 +1,11 @@
 //! The way to PostgreSQL: sockets, logins, connections and the pools that hold them.
 //!
-//! A [`pool::Lease`] is the only way to use a [`connection::Connection`]: given back it returns to its pool
+//! A [`lease::Lease`] is the only way to use a [`connection::Connection`]: given back it returns to its pool
 //! if it is clean, dropped in any other way it is closed. What is in the messages is the session's affair.
 
 pub mod cancel;
 pub mod connection;
+pub mod lease;
 pub mod login;
 pub mod pool;
 pub mod pools;

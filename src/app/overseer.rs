@@ -12,6 +12,7 @@ use crate::upstream::socket::Socket;
 /// Runs for as long as the proxy does.
 pub(super) async fn oversee(services: Arc<Services>) {
     probe(&services).await;
+    services.database(&services.config.upstream.database).load();
     let mut ticks = tokio::time::interval(MAINTENANCE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

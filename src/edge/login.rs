@@ -20,7 +20,7 @@ use crate::services::Services;
 use crate::upstream::Error;
 use crate::upstream::connection::Parameters;
 use crate::upstream::login::{Challenge, Credentials, Greeter};
-use crate::upstream::pool::{Lease, Pool};
+use crate::upstream::{lease::Lease, pool::Pool};
 
 /// A client's place in its pool, given up when the login fails.
 pub(super) struct PoolMember(Option<Arc<Pool>>);

@@ -13,7 +13,7 @@ use crate::observe::Counter;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
 use crate::upstream::Error;
 use crate::upstream::connection::Connection;
-use crate::upstream::pool::Lease;
+use crate::upstream::lease::Lease;
 
 impl Session {
     /// The server connection of this session, acquired if it holds none.

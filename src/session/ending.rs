@@ -11,7 +11,7 @@ use super::{End, Session};
 use crate::freshness::window::Outcome;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
 use crate::protocol::frontend::SYNC_MESSAGE;
-use crate::upstream::pool::Lease;
+use crate::upstream::lease::Lease;
 
 /// How long a server may take to roll back and forget.
 const RESET_LIMIT: Duration = Duration::from_secs(30);

@@ -219,13 +219,14 @@ impl Session {
     ) -> Result<(), End> {
         self.attach().await?;
         self.close_leftovers();
-        let effects = self.write_frames(bytes, frames);
+        let (effects, executed) = self.write_frames(bytes, frames);
+        let sql = executed.as_deref().map_or(&b""[..], Statement::text);
         let runs_something = effects.runs_something();
         match fill {
             Some(mut fill) => {
                 self.exchange(&effects, Some(&mut fill.recording)).await?;
                 self.keep(fill);
-                self.services.metrics.record(Route::Miss, started.elapsed());
+                self.note_served(Route::Miss, started, sql);
             }
             None => {
                 let route = if runs_something {
@@ -235,15 +236,20 @@ impl Session {
                 };
                 self.exchange(&effects, None).await?;
                 if let Some(route) = route {
-                    self.services.metrics.record(route, started.elapsed());
+                    self.note_served(route, started, sql);
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes the messages as this server connection has to get them, and finds out what they may do.
-    fn write_frames(&mut self, bytes: &[u8], frames: &[Frame]) -> Effects {
+    /// Writes the messages as this server connection has to get them, and finds out what they may do and
+    /// which statement they run first.
+    fn write_frames(
+        &mut self,
+        bytes: &[u8],
+        frames: &[Frame],
+    ) -> (Effects, Option<Arc<Statement>>) {
         let (database, dialect) = (Arc::clone(&self.database), self.dialect);
         let server = self.server.as_mut().expect("the caller has attached");
         let mut outgoing = Outgoing {
@@ -256,6 +262,7 @@ impl Session {
             intern: &|tail| database.statement(tail, dialect),
             plan: &|statement| database.plan(statement),
             effects: Effects::default(),
+            executed: None,
         };
         for &frame in frames {
             outgoing.write(bytes, frame);
@@ -266,7 +273,7 @@ impl Session {
         {
             outgoing.bytes.extend_from_slice(&frontend::FLUSH_MESSAGE);
         }
-        outgoing.effects
+        (outgoing.effects, outgoing.executed)
     }
 
     /// Closes what was left on the server under names that are no longer in use.

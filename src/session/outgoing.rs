@@ -35,6 +35,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) plan: &'a dyn Fn(&Arc<Statement>) -> Arc<Plan>,
     /// What the messages may do, so far.
     pub(super) effects: Effects,
+    /// The first statement that is run.
+    pub(super) executed: Option<Arc<Statement>>,
 }
 
 /// A Parse that leaves nothing to forget if it fails.
@@ -239,6 +241,7 @@ impl Outgoing<'_> {
             Some(statement) => {
                 let plan = (self.plan)(statement);
                 self.effects.add(statement.parsed().control(), &plan);
+                self.executed.get_or_insert_with(|| Arc::clone(statement));
             }
             None => self.effects.add_unknown(),
         }

@@ -15,7 +15,7 @@ use crate::database::statement::{Plan, Statement};
 use crate::observe::Route;
 use crate::protocol::backend::{self, TransactionStatus};
 use crate::protocol::expect::{Expected, Origin};
-use crate::protocol::frame::Frame;
+use crate::protocol::frame::{Frame, HEADER};
 use crate::protocol::frontend;
 use crate::reason::Reason;
 
@@ -69,7 +69,7 @@ impl Session {
                 self.begin_query(&bytes).await?;
                 self.exchange(&effects, Some(&mut fill.recording)).await?;
                 self.keep(fill);
-                self.services.metrics.record(Route::Miss, started.elapsed());
+                self.note_served(Route::Miss, started, text);
                 Ok(())
             }
         }
@@ -107,7 +107,7 @@ impl Session {
     ) -> Result<(), End> {
         self.begin_query(bytes).await?;
         self.exchange(&effects, None).await?;
-        self.services.metrics.record(route, started.elapsed());
+        self.note_served(route, started, &bytes[HEADER..]);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::cancel::CancelTarget;
-use super::pool::Place;
+use super::lease::Place;
 use super::socket::Socket;
 use crate::cache::key::StatementId;
 use crate::freshness::window::{Backend, Window};

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Error;
 use super::cancel::CancelTarget;
 use super::connection::{Baseline, Connection, Parameters, Prepared};
-use super::pool::Place;
+use super::lease::Place;
 use super::socket::Socket;
 use crate::config::{Secret, Upstream};
 use crate::freshness::window::Backend;

@@ -8,7 +8,6 @@
 //! session itself started with.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use super::connection::{Baseline, Connection, Health};
+use super::lease::{Lease, Place};
 use super::login::{self, Credentials};
 use crate::config;
 use crate::freshness::window::Freshness;
@@ -37,7 +37,7 @@ pub struct Settings {
 pub struct Pool {
     startup: Startup,
     settings: Arc<Settings>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     freshness: Arc<Freshness>,
     state: Mutex<State>,
     clients: AtomicU32,
@@ -82,9 +82,6 @@ pub struct Numbers {
     /// Why they do; a session may have several reasons.
     pub pinned: BTreeMap<&'static str, u32>,
 }
-
-/// The right to hold one connection of a pool.
-pub struct Place(Arc<Pool>);
 
 impl Pool {
     /// An empty pool.
@@ -397,7 +394,7 @@ impl Pool {
     fn take_place(self: &Arc<Self>, state: &mut State) -> Option<Place> {
         (state.places_taken < self.settings.limits.max && state.waiting.is_empty()).then(|| {
             state.places_taken += 1;
-            Place(Arc::clone(self))
+            Place::new(Arc::clone(self))
         })
     }
 
@@ -420,7 +417,7 @@ impl Pool {
     }
 
     /// A place became free: the next in the queue that can use it gets it.
-    fn place_freed(self: &Arc<Self>) {
+    pub(super) fn place_freed(self: &Arc<Self>) {
         let mut state = self.state.lock();
         state.places_taken -= 1;
         loop {
@@ -444,7 +441,7 @@ impl Pool {
             state.places_taken += 1;
             drop(state);
             // If it is gone by now, dropping the place brings us here again.
-            let _ = next.grant.send(Grant::Place(Place(Arc::clone(self))));
+            let _ = next.grant.send(Grant::Place(Place::new(Arc::clone(self))));
             return;
         }
         if state.places_taken == 0 {
@@ -462,82 +459,6 @@ enum Attempt {
 
 fn same(a: &Arc<Baseline>, b: &Arc<Baseline>) -> bool {
     Arc::ptr_eq(a, b) || a == b
-}
-
-impl Place {
-    /// The pool it is of.
-    #[must_use]
-    pub fn pool(&self) -> &Arc<Pool> {
-        &self.0
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.place_freed();
-    }
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Place")
-    }
-}
-
-impl Connection {
-    /// Ends the connection and gives its place to the caller.
-    fn close(self: Box<Self>) -> Place {
-        self.terminate();
-        let place = self.place;
-        place.0.metrics.add(Counter::ServerClosed, 1);
-        place
-    }
-}
-
-/// A connection held by one session. Dropping the lease closes the connection, whatever state it is in.
-#[derive(Debug)]
-pub struct Lease(Option<Box<Connection>>);
-
-impl Lease {
-    /// A connection that was just opened.
-    #[must_use]
-    pub fn new(connection: Box<Connection>) -> Self {
-        Self(Some(connection))
-    }
-
-    /// Gives the connection back to its pool.
-    pub fn release(mut self) {
-        if let Some(connection) = self.0.take() {
-            let pool = Arc::clone(&connection.place.0);
-            pool.release(connection);
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(connection.close());
-        }
-    }
-}
-
-impl Deref for Lease {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.0
-            .as_deref()
-            .expect("a lease holds its connection until it is given back")
-    }
-}
-
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut Connection {
-        self.0
-            .as_deref_mut()
-            .expect("a lease holds its connection until it is given back")
-    }
 }
 
 /// How often [`Pool::maintain`] is to be called.
