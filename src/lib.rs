@@ -29,3 +29,5 @@ pub mod upstream;
 pub mod admin;
 pub mod observe;
 pub mod reason;
+
+pub mod migrate;
