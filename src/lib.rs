@@ -31,3 +31,4 @@ pub mod observe;
 pub mod reason;
 
 pub mod migrate;
+pub mod seed;
