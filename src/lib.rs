@@ -29,3 +29,6 @@ pub mod upstream;
 pub mod admin;
 pub mod observe;
 pub mod reason;
+
+pub mod migrate;
+pub mod seed;

@@ -1,0 +1,4 @@
+-- Removes dialogues and agents, children first.
+DROP TABLE messages;
+DROP TABLE conversations;
+DROP TABLE agent_configurations;

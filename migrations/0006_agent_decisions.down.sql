@@ -1,0 +1,2 @@
+-- Removes the audit trail of the agents.
+DROP TABLE agent_decisions;

@@ -1,0 +1,2 @@
+-- Removes the switches.
+DROP TABLE feature_flags;
