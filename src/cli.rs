@@ -5,6 +5,8 @@ use std::{env, io::Write, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Inputs, Problem};
+use crate::migrate::MigrateArgs;
+use crate::seed::SeedArgs;
 
 /// The command line of `pgkeel`.
 #[derive(Debug, Parser)]
@@ -28,6 +30,10 @@ pub struct Cli {
 pub enum Command {
     /// Check the configuration and print it, each value with where it came from
     Check(Sources),
+    /// Bring a database to the sample application's schema, or back
+    Migrate(MigrateArgs),
+    /// Fill the sample application's schema with data
+    Seed(SeedArgs),
 }
 
 /// The flags of the configuration. Their values are read by [`Config::load`], so that every error looks the same.

@@ -7,7 +7,9 @@ use pgkeel::{
     app,
     cli::{self, Cli, Command},
     config::{Config, Inputs, Problem},
+    migrate::{self, MigrateArgs},
     observe,
+    seed::{self, SeedArgs},
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
         Some(Command::Check(sources)) => {
             cli::check(&sources.inputs(), &mut io::stdout(), &mut io::stderr()).map_err(Into::into)
         }
+        Some(Command::Migrate(arguments)) => migrate(&arguments),
+        Some(Command::Seed(arguments)) => seed(&arguments),
     };
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
@@ -40,6 +44,18 @@ fn run(inputs: &Inputs) -> Outcome {
         tracing::warn!("{warning}");
     }
     Ok(runtime(config.workers.threads)?.block_on(app::run(config))?)
+}
+
+fn migrate(arguments: &MigrateArgs) -> Outcome {
+    let mut out = io::stdout();
+    let work = migrate::run(arguments.url()?, arguments.action, &mut out);
+    Ok(runtime(1)?.block_on(work)?)
+}
+
+fn seed(arguments: &SeedArgs) -> Outcome {
+    let (options, mut out) = (arguments.options(), io::stdout());
+    let work = seed::run(&arguments.upstream, &options, &mut out);
+    Ok(runtime(1)?.block_on(work)?)
 }
 
 fn runtime(threads: usize) -> io::Result<Runtime> {
