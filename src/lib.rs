@@ -1,3 +1,5 @@
 //! pgkeel: a transparent caching proxy for PostgreSQL.
 
+pub mod analysis;
+pub mod catalog;
 pub mod reason;
