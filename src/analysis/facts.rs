@@ -1,0 +1,184 @@
+//! What a text of SQL mentions, before any catalog is asked.
+//!
+//! Invariant: a superset. Every relation, function, operator and type that the text names is here, with no regard to
+//! the scope of names: a dependency too many costs a miss, a dependency too few would serve a stale row.
+
+use super::session::{SessionEffect, SessionEffects};
+use crate::reason::Reason;
+
+/// The names a text mentions and what its syntax alone tells.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// Relations in any place where a relation can be named.
+    pub(super) relations: Vec<Name>,
+    /// Names bound by WITH, in any scope.
+    pub(super) common_tables: Vec<Box<str>>,
+    pub(super) calls: Vec<Call>,
+    pub(super) operators: Vec<Operator>,
+    /// Types of casts and of column definitions.
+    pub(super) types: Vec<Name>,
+    /// Names behind a dot: columns, or functions in attribute notation.
+    pub(super) attributes: Vec<Box<str>>,
+    /// Columns read as dates: safe only where no column of that name holds text.
+    pub(super) dated_columns: Vec<Box<str>>,
+    pub(super) targets: Vec<Target>,
+    /// The first syntactic reason why this is not a cacheable read.
+    pub(super) refusal: Option<Reason>,
+    pub(super) session: SessionEffects,
+    pub(super) reach: Reach,
+    /// How many commands define a temporary object: event triggers fire for them too.
+    pub(super) temporary_definitions: usize,
+}
+
+/// A name as written: an absent schema means any.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct Name {
+    pub(super) schema: Option<Box<str>>,
+    pub(super) name: Box<str>,
+}
+
+/// A function call.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Call {
+    pub(super) name: Name,
+    pub(super) arguments: Arguments,
+}
+
+/// How many arguments a call passes, as far as its syntax tells.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Arguments {
+    /// Exactly so many.
+    Count(usize),
+    /// Any number: the call is of a form that is not counted.
+    Any,
+    /// Any number, of syntax that older servers read as a call of a user's function.
+    Syntax,
+}
+
+/// A use of an operator.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Operator {
+    pub(super) name: Box<str>,
+    pub(super) operand: Operand,
+}
+
+/// What is known of an operator's operands.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Operand {
+    /// One of them is a number as written, so no operator over text alone is meant.
+    Number,
+    Unknown,
+}
+
+/// A relation that the text writes.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Target {
+    pub(super) name: Name,
+    pub(super) change: Change,
+}
+
+/// What happens to rows of a relation.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) enum Change {
+    Delete,
+    Insert,
+    /// REFRESH MATERIALIZED VIEW.
+    Refresh,
+    Truncate,
+    TruncateCascade,
+    Update,
+}
+
+/// How far a statement may reach, beyond the relations it names as targets.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Reach {
+    #[default]
+    Nothing,
+    /// Any table.
+    Everything,
+    /// Any table, and the catalog.
+    Catalog,
+}
+
+impl Facts {
+    /// The facts of a text nobody understands: it may do anything.
+    pub(super) fn not_understood() -> Self {
+        let mut facts = Self::default();
+        facts.refuse(Reason::NotUnderstood);
+        facts.unknown_code();
+        facts
+    }
+
+    /// Notes why this is not a cacheable read; the first reason stands.
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        self.refusal.get_or_insert(reason);
+    }
+
+    pub(super) fn reaches(&mut self, reach: Reach) {
+        self.reach = self.reach.max(reach);
+    }
+
+    /// Code that nobody understands may run: any table, the catalog, anything in the session.
+    pub(super) fn unknown_code(&mut self) {
+        self.reaches(Reach::Catalog);
+        self.session.insert(SessionEffect::UnknownCode);
+    }
+
+    pub(super) fn writes(&mut self, name: Name, change: Change) {
+        self.targets.push(Target { name, change });
+    }
+
+    /// Whether there is a name to look up.
+    pub(super) fn mentions_anything(&self) -> bool {
+        let Self {
+            relations,
+            calls,
+            operators,
+            types,
+            attributes,
+            targets,
+            ..
+        } = self;
+        !(relations.is_empty()
+            && calls.is_empty()
+            && operators.is_empty()
+            && types.is_empty()
+            && attributes.is_empty()
+            && targets.is_empty())
+    }
+
+    /// Sorts the lists and drops what is mentioned twice.
+    pub(super) fn compact(&mut self) {
+        sort(&mut self.relations);
+        sort(&mut self.common_tables);
+        sort(&mut self.calls);
+        sort(&mut self.operators);
+        sort(&mut self.types);
+        sort(&mut self.attributes);
+        sort(&mut self.dated_columns);
+        sort(&mut self.targets);
+    }
+}
+
+impl Name {
+    /// A name that may be found in any schema.
+    pub(super) fn anywhere(name: &str) -> Self {
+        Self {
+            schema: None,
+            name: name.into(),
+        }
+    }
+
+    /// Whether something of this name in `schema` may be meant.
+    pub(super) fn admits(&self, schema: &str) -> bool {
+        self.schema
+            .as_deref()
+            .is_none_or(|written| written == schema)
+    }
+}
+
+fn sort<T: Ord>(list: &mut Vec<T>) {
+    list.sort_unstable();
+    list.dedup();
+    list.shrink_to_fit();
+}

@@ -1,0 +1,258 @@
+//! From the text of SQL to its facts: one arm for every kind of statement.
+//!
+//! Owns the top of the parser's tree; what is below a query belongs to `collect`. Invariant: a kind of statement that has
+//! no arm of its own counts as DDL, which may change every table and the catalog.
+
+use pg_raw_parse::nodes;
+use pg_raw_parse::raw::{CURSOR_OPT_HOLD, DiscardMode, DropBehavior};
+use pg_raw_parse::{Node, const_val::ConstValue};
+
+use super::collect::{collect, creates, is_temporary, relation_name};
+use super::control::{Control, Deallocate, control, deallocates};
+use super::facts::{Change, Facts, Reach};
+use super::session::SessionEffect;
+use super::tree::literal;
+use crate::reason::Reason;
+
+/// What the parser made of a text.
+pub(super) struct Reading {
+    pub(super) control: Control,
+    pub(super) deallocates: Option<Deallocate>,
+    pub(super) facts: Facts,
+}
+
+/// Parses a text and notes its facts. `None`: a syntax error.
+///
+/// Needs a stack in proportion to the nesting of the text.
+pub(super) fn read(text: &str) -> Option<Reading> {
+    let tree = pg_raw_parse::parse(text).ok()?;
+    let statements: Vec<_> = tree.stmts().collect();
+    let mut facts = Facts::default();
+    let control = match statements[..] {
+        [] => Control::Empty,
+        [statement] => control(statement),
+        _ => Control::Script {
+            transaction_control: statements
+                .iter()
+                .any(|statement| matches!(statement, Node::TransactionStmt(_))),
+        },
+    };
+    match control {
+        Control::Empty => facts.refuse(Reason::NotARead),
+        Control::NotUnderstood => return None,
+        Control::Script { .. } => facts.refuse(Reason::MultiStatement),
+        _ => {}
+    }
+    for statement in &statements {
+        note(*statement, &mut facts);
+    }
+    // A temporary schema can be named in any definition. The text is searched, not read: a mention is enough.
+    if facts.reach == Reach::Catalog && mentions(text, "pg_temp") {
+        facts.session.insert(SessionEffect::Temporary);
+    }
+    facts.compact();
+    let deallocates = match statements[..] {
+        [Node::DeallocateStmt(statement)] => Some(deallocates(statement)),
+        _ => None,
+    };
+    Some(Reading {
+        control,
+        deallocates,
+        facts,
+    })
+}
+
+fn note(statement: Node<'_>, facts: &mut Facts) {
+    match statement {
+        Node::SelectStmt(_) => collect(statement, facts),
+        Node::InsertStmt(_) | Node::UpdateStmt(_) | Node::DeleteStmt(_) | Node::MergeStmt(_) => {
+            facts.refuse(Reason::NotARead);
+            collect(statement, facts);
+        }
+        _ => {
+            facts.refuse(Reason::NotARead);
+            utility(statement, facts);
+        }
+    }
+}
+
+/// Everything that is not a query.
+fn utility(statement: Node<'_>, facts: &mut Facts) {
+    match statement {
+        Node::AlterDomainStmt(alter) => {
+            definition(alter.def(), facts);
+            facts.reaches(Reach::Catalog);
+        }
+        Node::AlterTableStmt(alter) => alter_table(alter, facts),
+        // An extension's script may do anything; a call may even commit.
+        Node::AlterExtensionStmt(_)
+        | Node::CallStmt(_)
+        | Node::CreateExtensionStmt(_)
+        | Node::DoStmt(_) => {
+            facts.unknown_code();
+        }
+        Node::CheckPointStmt(_)
+        | Node::ClusterStmt(_)
+        | Node::ReindexStmt(_)
+        | Node::VacuumStmt(_) => {
+            facts.reaches(Reach::Everything);
+        }
+        Node::ClosePortalStmt(_)
+        | Node::FetchStmt(_)
+        | Node::LockStmt(_)
+        | Node::NotifyStmt(_)
+        | Node::UnlistenStmt(_)
+        | Node::VariableShowStmt(_) => {}
+        Node::ConstraintsSetStmt(_) => facts.session.insert(SessionEffect::LocalSetting),
+        Node::CopyStmt(copy) => self::copy(copy, facts),
+        Node::CreateSeqStmt(create) if create.sequence().is_some_and(is_temporary) => {
+            creates(create.sequence(), facts)
+        }
+        Node::CreateStmt(create) => creates(create.relation(), facts),
+        Node::CreateTableAsStmt(create) => {
+            creates(create.into().and_then(nodes::IntoClause::rel), facts);
+            note(create.query(), facts);
+        }
+        Node::DeallocateStmt(_) => facts.session.insert(SessionEffect::Deallocate),
+        Node::DeclareCursorStmt(declare) => {
+            if declare.options & CURSOR_OPT_HOLD.cast_signed() != 0 {
+                facts.session.insert(SessionEffect::HoldCursor);
+            }
+            note(declare.query(), facts);
+        }
+        Node::DiscardStmt(discard) => facts.session.insert(match discard.target {
+            DiscardMode::DISCARD_ALL => SessionEffect::DiscardAll,
+            _ => SessionEffect::Discard,
+        }),
+        Node::ExecuteStmt(_) => {
+            facts.session.insert(SessionEffect::PreparedStatement);
+            facts.unknown_code();
+        }
+        Node::ExplainStmt(explain) => {
+            if analyzes(explain) {
+                note(explain.query(), facts);
+            }
+        }
+        Node::ListenStmt(_) => facts.session.insert(SessionEffect::Listen),
+        Node::LoadStmt(_) => facts.session.insert(SessionEffect::Load),
+        Node::PrepareStmt(_) => facts.session.insert(SessionEffect::PreparedStatement),
+        Node::RefreshMatViewStmt(refresh) => target(refresh.relation(), Change::Refresh, facts),
+        Node::TransactionStmt(_) => transaction(statement, facts),
+        Node::TruncateStmt(truncate) => self::truncate(truncate, facts),
+        Node::VariableSetStmt(set) => setting(set, facts),
+        Node::ViewStmt(view) if view.view().is_some_and(is_temporary) => {
+            creates(view.view(), facts);
+            // Nothing runs yet; but what it will run, no later statement tells.
+            note(view.query(), facts);
+        }
+        _ => facts.reaches(Reach::Catalog),
+    }
+}
+
+fn transaction(statement: Node<'_>, facts: &mut Facts) {
+    match control(statement) {
+        // Written by another transaction, perhaps of another session: the text does not tell what.
+        Control::CommitPrepared(_) => facts.reaches(Reach::Catalog),
+        Control::NotUnderstood => facts.unknown_code(),
+        Control::Begin(_)
+        | Control::Commit { .. }
+        | Control::Empty
+        | Control::Plain
+        | Control::PrepareTransaction(_)
+        | Control::ReleaseSavepoint
+        | Control::Rollback { .. }
+        | Control::RollbackPrepared(_)
+        | Control::RollbackToSavepoint
+        | Control::Savepoint
+        | Control::Script { .. } => {}
+    }
+}
+
+/// ALTER TABLE may evaluate the expressions it brings for every row.
+fn alter_table(alter: &nodes::AlterTableStmt, facts: &mut Facts) {
+    facts.reaches(Reach::Catalog);
+    for command in alter.cmds() {
+        if let Node::AlterTableCmd(command) = command {
+            definition(command.def(), facts);
+        }
+    }
+}
+
+/// Notes the expressions of a column or a constraint.
+fn definition(node: Node<'_>, facts: &mut Facts) {
+    match node {
+        Node::ColumnDef(column) => {
+            // DEFAULT, and the USING of a change of type.
+            collect(column.raw_default(), facts);
+            column
+                .constraints()
+                .iter()
+                .for_each(|constraint| definition(constraint, facts));
+        }
+        Node::Constraint(constraint) => collect(constraint.raw_expr(), facts),
+        _ => {}
+    }
+}
+
+fn copy(copy: &nodes::CopyStmt, facts: &mut Facts) {
+    match copy.relation() {
+        Some(relation) if copy.is_from => {
+            target(Some(relation), Change::Insert, facts);
+            collect(copy.where_clause(), facts);
+        }
+        Some(relation) => facts.relations.push(relation_name(relation)),
+        None => note(copy.query(), facts),
+    }
+}
+
+fn truncate(truncate: &nodes::TruncateStmt, facts: &mut Facts) {
+    let change = match truncate.behavior {
+        DropBehavior::DROP_RESTRICT => Change::Truncate,
+        _ => Change::TruncateCascade,
+    };
+    for relation in truncate.relations() {
+        match relation {
+            Node::RangeVar(relation) => target(Some(relation), change, facts),
+            _ => facts.unknown_code(),
+        }
+    }
+}
+
+fn target(relation: Option<&nodes::RangeVar>, change: Change, facts: &mut Facts) {
+    match relation {
+        Some(relation) => facts.writes(relation_name(relation), change),
+        None => facts.unknown_code(),
+    }
+}
+
+fn setting(set: &nodes::VariableSetStmt, facts: &mut Facts) {
+    let name = set.name().unwrap_or_default().to_ascii_lowercase();
+    // SET TRANSACTION, and the settings behind it, last as long as the transaction.
+    let of_transaction = matches!(&*name, "transaction" | "transaction snapshot");
+    if set.is_local || of_transaction || name.starts_with("transaction_") {
+        facts.session.insert(SessionEffect::LocalSetting);
+    }
+    if !set.is_local && !of_transaction {
+        facts.session.insert(SessionEffect::Setting);
+    }
+}
+
+/// Whether EXPLAIN runs its statement: unless ANALYZE is absent or plainly off.
+fn analyzes(explain: &nodes::ExplainStmt) -> bool {
+    let off = |value: Node<'_>| match value {
+        Node::Boolean(value) => !value.boolval,
+        Node::Integer(value) => value.ival == 0,
+        Node::String(text) => matches!(text.sval(), Some("false" | "off")),
+        value => matches!(literal(value), Some(ConstValue::Boolean(false))),
+    };
+    explain
+        .options()
+        .iter()
+        .any(|option| option.defname() == Some("analyze") && !off(option.arg()))
+}
+
+fn mentions(text: &str, word: &str) -> bool {
+    text.as_bytes()
+        .windows(word.len())
+        .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+}

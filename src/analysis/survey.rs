@@ -1,0 +1,216 @@
+//! What the names in a text stand for, in one snapshot of the catalog.
+//!
+//! Invariant: every name is looked up, and each look-up that fails makes the text neither cacheable nor harmless.
+
+use std::collections::BTreeSet;
+
+use super::Oid;
+use super::catalog::rows::RelationKind;
+use super::catalog::{Behaviour, Cast, Catalog, Implicit, Named, Relation, RelationCode};
+use super::facts::{Arguments, Call, Facts, Name, Reach};
+use super::session::{SessionEffect, SessionEffects};
+use crate::reason::Reason;
+
+/// More relations than this are too many for one cached result.
+const RELATIONS_MAX: usize = 64;
+
+/// What reading does: the part of a verdict that does not come from targets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Survey {
+    pub(super) tables: BTreeSet<Oid>,
+    /// The first reason why the result is not cacheable.
+    pub(super) refusal: Option<Reason>,
+    pub(super) reach: Reach,
+    pub(super) session: SessionEffects,
+}
+
+/// Looks up the names of a text; `query` tells what the query of a view does.
+pub(super) fn survey(
+    facts: &Facts,
+    catalog: &Catalog,
+    query: &mut dyn FnMut(Oid) -> Survey,
+) -> Survey {
+    let mut survey = Survey {
+        tables: BTreeSet::new(),
+        refusal: facts.refusal,
+        reach: facts.reach,
+        session: facts.session,
+    };
+    for name in &facts.relations {
+        survey.relation(name, facts, catalog, query);
+    }
+    for call in &facts.calls {
+        survey.call(call, catalog);
+    }
+    for name in &facts.attributes {
+        if catalog.functions().called_as_column(name) {
+            survey.behaviour(Behaviour::User);
+        }
+    }
+    for operator in &facts.operators {
+        match catalog.functions().operator(operator) {
+            Behaviour::Unknown => {
+                survey.refuse(Reason::UnknownOperator);
+                survey.unknown_code();
+            }
+            behaviour => survey.behaviour(behaviour),
+        }
+    }
+    for name in &facts.types {
+        let cast = catalog.types().cast(name, catalog.functions());
+        survey.cast(cast.unwrap_or(Cast::RunsCode(Reason::UnknownType)));
+    }
+    if facts
+        .dated_columns
+        .iter()
+        .any(|column| !catalog.holds_dates(column))
+    {
+        survey.refuse(Reason::TextReadAsDate);
+    }
+    if catalog.implicit_code() == Implicit::Code && facts.mentions_anything() {
+        survey.refuse(Reason::UserCast);
+        survey.unknown_code();
+    }
+    if catalog.definition_code() == Implicit::Code
+        && (facts.temporary_definitions > 0 || facts.reach == Reach::Catalog)
+    {
+        survey.unknown_code();
+    }
+    if survey.tables.len() > RELATIONS_MAX {
+        survey.refuse(Reason::TooManyRelations);
+    }
+    survey
+}
+
+impl Survey {
+    /// A query nobody understands.
+    pub(super) fn unknown(reason: Reason) -> Self {
+        let mut survey = Self::default();
+        survey.refuse(reason);
+        survey.unknown_code();
+        survey
+    }
+
+    fn refuse(&mut self, reason: Reason) {
+        self.refusal.get_or_insert(reason);
+    }
+
+    fn unknown_code(&mut self) {
+        self.reach = Reach::Catalog;
+        self.session.insert(SessionEffect::UnknownCode);
+    }
+
+    fn relation(
+        &mut self,
+        name: &Name,
+        facts: &Facts,
+        catalog: &Catalog,
+        query: &mut dyn FnMut(Oid) -> Self,
+    ) {
+        match catalog.named(name) {
+            Named::System => self.refuse(Reason::SystemCatalog),
+            Named::Relations(relations) if relations.is_empty() => {
+                let bound =
+                    name.schema.is_none() && facts.common_tables.binary_search(&name.name).is_ok();
+                if !bound {
+                    // It may be a temporary view, and what that runs is not known.
+                    self.refuse(Reason::UnknownRelation);
+                    self.reach = self.reach.max(Reach::Everything);
+                }
+            }
+            Named::Relations(relations) => {
+                for (oid, relation) in relations {
+                    self.reads(oid, relation, catalog, query);
+                }
+            }
+        }
+    }
+
+    fn reads(
+        &mut self,
+        oid: Oid,
+        relation: &Relation,
+        catalog: &Catalog,
+        query: &mut dyn FnMut(Oid) -> Self,
+    ) {
+        if let Some(reason) = relation.refusal {
+            self.refuse(reason);
+        }
+        if relation.code == RelationCode::OnRead {
+            self.unknown_code();
+        }
+        match relation.kind {
+            RelationKind::Table | RelationKind::Partitioned => {
+                for descendant in catalog.with_descendants(oid) {
+                    self.tables.insert(descendant);
+                    match catalog.relation(descendant).map(|found| found.kind) {
+                        Some(RelationKind::Table | RelationKind::Partitioned) => {}
+                        Some(RelationKind::Foreign) => self.refuse(Reason::ForeignTable),
+                        Some(
+                            RelationKind::MaterializedView
+                            | RelationKind::Other
+                            | RelationKind::View,
+                        )
+                        | None => {
+                            self.refuse(Reason::UnknownRelation);
+                        }
+                    }
+                }
+            }
+            RelationKind::MaterializedView => {
+                self.tables.insert(oid);
+            }
+            RelationKind::View => self.merge(query(oid)),
+            RelationKind::Foreign => self.refuse(Reason::ForeignTable),
+            RelationKind::Other => self.refuse(Reason::NotATable),
+        }
+    }
+
+    fn merge(&mut self, view: Self) {
+        if let Some(reason) = view.refusal {
+            self.refuse(reason);
+        }
+        self.tables.extend(view.tables);
+        self.reach = self.reach.max(view.reach);
+        self.session = self.session.union(view.session);
+    }
+
+    fn call(&mut self, call: &Call, catalog: &Catalog) {
+        let behaviour = catalog.functions().call(call);
+        // A type's name, called with one argument, is a cast.
+        let cast = match call.arguments {
+            Arguments::Count(1) => catalog.types().cast(&call.name, catalog.functions()),
+            Arguments::Any | Arguments::Count(_) | Arguments::Syntax => None,
+        };
+        if let Some(cast) = cast {
+            self.cast(cast);
+        }
+        match behaviour {
+            Some(behaviour) => self.behaviour(behaviour),
+            None if cast.is_some() || call.arguments == Arguments::Syntax => {}
+            None => self.behaviour(Behaviour::Unknown),
+        }
+    }
+
+    fn behaviour(&mut self, behaviour: Behaviour) {
+        if let Some(reason) = behaviour.refusal() {
+            self.refuse(reason);
+        }
+        if behaviour.is_code() {
+            self.unknown_code();
+        } else if behaviour == Behaviour::LargeObject {
+            self.reach = self.reach.max(Reach::Everything);
+        }
+    }
+
+    fn cast(&mut self, cast: Cast) {
+        match cast {
+            Cast::Plain => {}
+            Cast::Refused(reason) => self.refuse(reason),
+            Cast::RunsCode(reason) => {
+                self.refuse(reason);
+                self.unknown_code();
+            }
+        }
+    }
+}

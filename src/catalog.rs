@@ -1,0 +1,277 @@
+//! Loads a snapshot of the upstream database's catalog.
+//!
+//! Owns the queries and the reading of their rows; what the rows mean belongs to [`analysis`](crate::analysis).
+//! Invariant: all rows come from one snapshot of PostgreSQL. Only the printed definitions of views are those of the
+//! moment, so a caller loads again whenever DDL may have happened since it began.
+
+mod queries;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row};
+
+use crate::analysis::catalog::rows::{
+    BuiltInFunctionRow, ColumnTypeRow, ForeignKeyRow, FunctionMark, FunctionRow, InheritanceRow,
+    Language, OperatorOperands, OperatorRow, Persistence, ReferentialAction, RelationFunctionRow,
+    RelationKind, RelationMark, RelationRow, Rows, TypeKind, TypeRow, Volatility,
+};
+use crate::analysis::{Catalog, Oid, plain_types};
+
+/// Two settings decide how definitions of views are printed; compiling such queries takes longer than running them.
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL search_path = pg_catalog;
+SET LOCAL jit = off;
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL quote_all_identifiers = off";
+
+/// How often a load is begun, when an object vanishes from under it.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Reads the catalog of the database `client` is connected to, PostgreSQL 13 to 18.
+///
+/// The connection must be idle, and is idle again afterwards.
+///
+/// # Errors
+///
+/// Fails when the connection does, or when views are dropped again and again while their definitions are printed. A load
+/// that fails with the connection, or is cancelled, may leave its transaction open: drop the connection.
+pub async fn load(client: &Client) -> Result<Catalog, Error> {
+    let mut attempt = 1;
+    loop {
+        client.batch_execute(BEGIN).await?;
+        let rows = rows(client).await;
+        client
+            .batch_execute(if rows.is_ok() { "COMMIT" } else { "ROLLBACK" })
+            .await?;
+        match rows {
+            Ok(rows) => return Ok(Catalog::new(rows)),
+            Err(error) if attempt < ATTEMPTS_MAX && has_vanished(&error) => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Definitions are printed from the catalog of the moment: one that is dropped then is an internal error.
+fn has_vanished(error: &Error) -> bool {
+    error.code().is_some_and(|code| {
+        [
+            SqlState::INTERNAL_ERROR,
+            SqlState::UNDEFINED_OBJECT,
+            SqlState::UNDEFINED_TABLE,
+        ]
+        .contains(code)
+    })
+}
+
+/// The queries are sent together, so that they cost one round trip or two.
+async fn rows(client: &Client) -> Result<Rows, Error> {
+    let plain = plain_types();
+    let plain: &[&(dyn ToSql + Sync)] = &[&plain];
+    let (
+        (
+            relations,
+            system_relations,
+            inheritance,
+            foreign_keys,
+            triggers,
+            expressions,
+            column_types,
+        ),
+        (date_columns, built_in_functions, functions, built_in_operators, operators, types),
+        (implicit_functions, event_triggers),
+    ) = tokio::try_join!(
+        async {
+            tokio::try_join!(
+                client.query(queries::RELATIONS, &[]),
+                client.query(queries::SYSTEM_RELATIONS, &[]),
+                client.query(queries::INHERITANCE, &[]),
+                client.query(queries::FOREIGN_KEYS, &[]),
+                client.query(queries::TRIGGERS, &[]),
+                client.query(queries::EXPRESSIONS, &[]),
+                client.query(queries::COLUMN_TYPES, plain),
+            )
+        },
+        async {
+            tokio::try_join!(
+                client.query(queries::DATE_COLUMNS, &[]),
+                client.query(queries::BUILT_IN_FUNCTIONS, &[]),
+                client.query(queries::FUNCTIONS, &[]),
+                client.query(queries::BUILT_IN_OPERATORS, &[]),
+                client.query(queries::OPERATORS, &[]),
+                client.query(queries::TYPES, &[]),
+            )
+        },
+        async {
+            tokio::try_join!(
+                client.query(queries::IMPLICIT_FUNCTIONS, &[]),
+                client.query_one(queries::EVENT_TRIGGERS, &[]),
+            )
+        },
+    )?;
+    Ok(Rows {
+        relations: each(&relations, relation)?,
+        system_relations: each(&system_relations, |row| row.try_get(0))?,
+        inheritance: each(&inheritance, |row| {
+            Ok(InheritanceRow {
+                parent: oid(row, 0)?,
+                child: oid(row, 1)?,
+            })
+        })?,
+        foreign_keys: each(&foreign_keys, foreign_key)?,
+        triggers: each(&triggers, relation_function)?,
+        expressions: each(&expressions, relation_function)?,
+        column_types: each(&column_types, |row| {
+            Ok(ColumnTypeRow {
+                relation: oid(row, 0)?,
+                column_type: oid(row, 1)?,
+            })
+        })?,
+        date_columns: each(&date_columns, |row| row.try_get(0))?,
+        built_in_functions: each(&built_in_functions, built_in_function)?,
+        functions: each(&functions, function)?,
+        built_in_operators: each(&built_in_operators, |row| row.try_get(0))?,
+        operators: each(&operators, operator)?,
+        types: each(&types, type_row)?,
+        implicit_functions: each(&implicit_functions, |row| oid(row, 0))?,
+        event_triggers: usize::try_from(event_triggers.try_get::<_, i64>(0)?).unwrap_or(usize::MAX),
+    })
+}
+
+fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    rows.iter().map(read).collect()
+}
+
+fn relation(row: &Row) -> Result<RelationRow, Error> {
+    let security = row
+        .try_get::<_, bool>(5)?
+        .then_some(RelationMark::RowSecurity);
+    let rule = row.try_get::<_, bool>(6)?.then_some(RelationMark::Rule);
+    Ok(RelationRow {
+        oid: oid(row, 0)?,
+        schema: row.try_get(1)?,
+        name: row.try_get(2)?,
+        kind: match row.try_get(3)? {
+            "f" => RelationKind::Foreign,
+            "m" => RelationKind::MaterializedView,
+            "p" => RelationKind::Partitioned,
+            "r" => RelationKind::Table,
+            "v" => RelationKind::View,
+            _ => RelationKind::Other,
+        },
+        persistence: match row.try_get(4)? {
+            "p" => Persistence::Permanent,
+            _ => Persistence::Unlogged,
+        },
+        marks: security.into_iter().chain(rule).collect(),
+        definition: row.try_get(7)?,
+    })
+}
+
+fn foreign_key(row: &Row) -> Result<ForeignKeyRow, Error> {
+    let action = |column| {
+        Ok::<_, Error>(match row.try_get(column)? {
+            "a" | "r" => ReferentialAction::Refuse,
+            "n" | "d" => ReferentialAction::Set,
+            _ => ReferentialAction::Cascade,
+        })
+    };
+    Ok(ForeignKeyRow {
+        referencing: oid(row, 0)?,
+        referenced: oid(row, 1)?,
+        on_update: action(2)?,
+        on_delete: action(3)?,
+    })
+}
+
+fn relation_function(row: &Row) -> Result<RelationFunctionRow, Error> {
+    Ok(RelationFunctionRow {
+        relation: oid(row, 0)?,
+        function: oid(row, 1)?,
+    })
+}
+
+fn built_in_function(row: &Row) -> Result<BuiltInFunctionRow, Error> {
+    Ok(BuiltInFunctionRow {
+        name: row.try_get(0)?,
+        volatility: volatility(row, 1)?,
+        arguments_min: count(row, 2)?,
+        arguments_max: row
+            .try_get::<_, Option<i32>>(3)?
+            .and_then(|most| usize::try_from(most).ok()),
+    })
+}
+
+fn function(row: &Row) -> Result<FunctionRow, Error> {
+    let variadic = row.try_get::<_, bool>(7)?.then_some(FunctionMark::Variadic);
+    let takes_row = row.try_get::<_, bool>(8)?.then_some(FunctionMark::TakesRow);
+    Ok(FunctionRow {
+        oid: oid(row, 0)?,
+        schema: row.try_get(1)?,
+        name: row.try_get(2)?,
+        volatility: volatility(row, 3)?,
+        language: match row.try_get(4)? {
+            "c" => Language::C,
+            "internal" => Language::Internal,
+            _ => Language::Other,
+        },
+        arguments: count(row, 5)?,
+        defaults: count(row, 6)?,
+        marks: variadic.into_iter().chain(takes_row).collect(),
+        signature: oids(row, 9)?,
+    })
+}
+
+fn operator(row: &Row) -> Result<OperatorRow, Error> {
+    Ok(OperatorRow {
+        name: row.try_get(0)?,
+        function: oid(row, 1)?,
+        operands: match row.try_get(2)? {
+            true => OperatorOperands::Text,
+            false => OperatorOperands::Any,
+        },
+    })
+}
+
+fn type_row(row: &Row) -> Result<TypeRow, Error> {
+    Ok(TypeRow {
+        oid: oid(row, 0)?,
+        schema: row.try_get(1)?,
+        name: row.try_get(2)?,
+        kind: match row.try_get(3)? {
+            "a" => TypeKind::Array,
+            "b" => TypeKind::Base,
+            "c" => TypeKind::Composite,
+            "d" => TypeKind::Domain,
+            "e" => TypeKind::Enum,
+            "m" | "r" => TypeKind::Range,
+            _ => TypeKind::Pseudo,
+        },
+        parts: oids(row, 4)?,
+        functions: oids(row, 5)?,
+    })
+}
+
+fn volatility(row: &Row, column: usize) -> Result<Volatility, Error> {
+    Ok(match row.try_get(column)? {
+        Some("i") => Volatility::Immutable,
+        Some("s") => Volatility::Stable,
+        Some(_) | None => Volatility::Volatile,
+    })
+}
+
+/// A count that PostgreSQL keeps as a number which is never negative.
+fn count(row: &Row, column: usize) -> Result<usize, Error> {
+    Ok(usize::try_from(row.try_get::<_, i32>(column)?).unwrap_or(0))
+}
+
+fn oid(row: &Row, column: usize) -> Result<Oid, Error> {
+    row.try_get(column).map(Oid)
+}
+
+fn oids(row: &Row, column: usize) -> Result<Vec<Oid>, Error> {
+    Ok(row
+        .try_get::<_, Vec<u32>>(column)?
+        .into_iter()
+        .map(Oid)
+        .collect())
+}
