@@ -1,7 +1,7 @@
 //! What may be cached, and what it depends on.
 
 use super::world::{World, world};
-use super::{check, check_in};
+use super::{DIALECT, TEXT_MAX, check, check_in, parse};
 use crate::analysis::Oid;
 use crate::analysis::catalog::rows::RelationKind;
 
@@ -143,7 +143,10 @@ fn names_mean_every_relation_of_the_name() {
         ("SELECT * FROM mydb.tenant_a.orders", "tenant_a.orders"),
         ("SELECT * FROM tenant_c.orders", "!unknown_relation -> *"),
         ("SELECT * FROM nowhere", "!unknown_relation -> *"),
-        ("SELECT * FROM pg_temp.users", "!unknown_relation -> *"),
+        (
+            "SELECT * FROM pg_temp.users",
+            "!unknown_relation -> * [temporary]",
+        ),
         ("SELECT * FROM wide", "!too_many_relations"),
         ("SELECT * FROM tenant_7.wide", "tenant_7.wide"),
         ("SELECT * FROM pg_class", "!system_catalog"),
@@ -152,6 +155,10 @@ fn names_mean_every_relation_of_the_name() {
         ("SELECT * FROM pg_toast.pg_toast_1", "!system_catalog"),
         ("SELECT * FROM columns", "!system_catalog"),
         ("SELECT * FROM public.columns", "columns"),
+        (
+            "SELECT * FROM tables",
+            "!system_catalog -> ** [unknown_code]",
+        ),
         ("SELECT * FROM users_id_seq", "!not_a_table"),
         ("SELECT * FROM remote", "!foreign_table"),
     ]);
@@ -483,6 +490,8 @@ fn dates_that_move_are_not_cached() {
         ("SELECT u.day AS day, u.day::date FROM users u", "users"),
         ("SELECT lower(name)::date FROM users", "!text_read_as_date"),
         ("SELECT name::daterange FROM users", "!text_read_as_date"),
+        ("SELECT name::date[] FROM users", "!text_read_as_date"),
+        ("SELECT name::_date FROM users", "!text_read_as_date"),
         (
             "SELECT * FROM json_to_recordset($1) AS x(a int, b date)",
             "!text_read_as_date",
@@ -554,5 +563,28 @@ fn parameters_are_plain_where_their_types_are() {
         (9_999, false),
     ] {
         assert_eq!(world.is_plain_parameter(Oid(type_oid)), plain, "{type_oid}");
+    }
+}
+
+#[test]
+fn a_verdict_can_be_read() {
+    let world = world();
+    for (sql, line) in [
+        ("SELECT 1", "reads no table; writes nothing"),
+        (
+            "SELECT * FROM nested",
+            "reads public.users, public.leads; writes nothing",
+        ),
+        (
+            "DELETE FROM leads",
+            "not cached: not_a_read; writes public.leads, public.notes, public.audit, public.renames",
+        ),
+        (
+            "SELECT nextval('a'), vol()",
+            "not cached: volatile_function; writes everything; may change the catalog; leaves sequence, unknown_code",
+        ),
+    ] {
+        let verdict = parse(sql.as_bytes(), DIALECT, TEXT_MAX).judge(Some(&world));
+        assert_eq!(world.explain(&verdict), line);
     }
 }
