@@ -52,10 +52,12 @@ pub async fn load(client: &Client) -> Result<Catalog, Error> {
     }
 }
 
-/// Definitions are printed from the catalog of the moment: one that is dropped then is an internal error.
+/// Definitions are printed from the catalog of the moment: one that is dropped then is an internal error. The queries
+/// are sent together, so the error of another one, that the transaction has failed, may be seen first.
 fn has_vanished(error: &Error) -> bool {
     error.code().is_some_and(|code| {
         [
+            SqlState::IN_FAILED_SQL_TRANSACTION,
             SqlState::INTERNAL_ERROR,
             SqlState::UNDEFINED_OBJECT,
             SqlState::UNDEFINED_TABLE,
