@@ -8,7 +8,10 @@ use pgkeel::reason::Reason;
 use pgkeel_bench::sandbox::Postgres;
 use tokio_postgres::Client;
 
-const DIALECT: Dialect = Dialect { utf8: true, standard_conforming_strings: true };
+const DIALECT: Dialect = Dialect {
+    utf8: true,
+    standard_conforming_strings: true,
+};
 
 const SCHEMA: &str = r"
 CREATE FUNCTION vol() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
@@ -73,16 +76,35 @@ async fn a_snapshot_knows_the_database() -> Result<(), Box<dyn std::error::Error
         ("SELECT * FROM glad", &["other.users", "public.users"][1..]),
         ("SELECT * FROM over_glad", &["public.leads", "public.users"]),
         ("SELECT * FROM users", &["other.users", "public.users"]),
-        ("SELECT * FROM events", &["public.events", "public.events_1"]),
+        (
+            "SELECT * FROM events",
+            &["public.events", "public.events_1"],
+        ),
         ("SELECT * FROM parent", &["public.child", "public.parent"]),
         ("SELECT * FROM totals", &["public.totals"]),
         ("SELECT * FROM mails", &["public.mails"]),
-        ("SELECT twice(1), product(1), 1 === 1, 'sad'::mood, lower('A'), 2 % 3", &[]),
-        ("SELECT to_char(created_at, 'YYYY'), created_at::date, count(*) OVER () FROM public.users", &["public.users"]),
-        ("SELECT json_agg(n), concat(1, 2), string_agg('a', 'b') FROM notes n", &["public.notes"]),
-        ("SELECT extract(year FROM created_at), 'a' ~~ 'b', ARRAY[1] || 2 FROM public.users", &["public.users"]),
+        (
+            "SELECT twice(1), product(1), 1 === 1, 'sad'::mood, lower('A'), 2 % 3",
+            &[],
+        ),
+        (
+            "SELECT to_char(created_at, 'YYYY'), created_at::date, count(*) OVER () FROM public.users",
+            &["public.users"],
+        ),
+        (
+            "SELECT json_agg(n), concat(1, 2), string_agg('a', 'b') FROM notes n",
+            &["public.notes"],
+        ),
+        (
+            "SELECT extract(year FROM created_at), 'a' ~~ 'b', ARRAY[1] || 2 FROM public.users",
+            &["public.users"],
+        ),
     ] {
-        assert_eq!(reads(&catalog, sql), Ok(tables.iter().map(|name| (*name).to_owned()).collect()), "{sql}");
+        assert_eq!(
+            reads(&catalog, sql),
+            Ok(tables.iter().map(|name| (*name).to_owned()).collect()),
+            "{sql}"
+        );
     }
     for (sql, reason) in [
         ("SELECT * FROM clock", Reason::StableFunction),
@@ -99,22 +121,38 @@ async fn a_snapshot_knows_the_database() -> Result<(), Box<dyn std::error::Error
         ("SELECT age(now())", Reason::StableFunction),
         ("SELECT name::date FROM users", Reason::TextReadAsDate),
         ("SELECT * FROM pg_class", Reason::SystemCatalog),
-        ("SELECT * FROM information_schema.tables", Reason::SystemCatalog),
+        (
+            "SELECT * FROM information_schema.tables",
+            Reason::SystemCatalog,
+        ),
         ("SELECT * FROM nowhere", Reason::UnknownRelation),
     ] {
         assert_eq!(reads(&catalog, sql), Err(reason), "{sql}");
     }
     for (sql, tables) in [
         ("INSERT INTO notes VALUES (1)", &["public.notes"][..]),
-        ("DELETE FROM public.users", &["public.leads", "public.notes", "public.users"]),
+        (
+            "DELETE FROM public.users",
+            &["public.leads", "public.notes", "public.users"],
+        ),
         ("UPDATE leads SET id = 1", &["public.leads", "public.notes"]),
         ("UPDATE quiet SET id = 1", &["public.quiet"]),
         ("INSERT INTO indexed VALUES (1)", &["public.indexed"]),
-        ("UPDATE parent SET id = 1", &["public.child", "public.parent"]),
+        (
+            "UPDATE parent SET id = 1",
+            &["public.child", "public.parent"],
+        ),
         ("REFRESH MATERIALIZED VIEW totals", &["public.totals"]),
-        ("TRUNCATE public.users CASCADE", &["public.leads", "public.notes", "public.users"]),
+        (
+            "TRUNCATE public.users CASCADE",
+            &["public.leads", "public.notes", "public.users"],
+        ),
     ] {
-        assert_eq!(writes(&catalog, sql), Some(tables.iter().map(|name| (*name).to_owned()).collect()), "{sql}");
+        assert_eq!(
+            writes(&catalog, sql),
+            Some(tables.iter().map(|name| (*name).to_owned()).collect()),
+            "{sql}"
+        );
     }
     for sql in [
         "INSERT INTO logged VALUES (1)",
@@ -131,13 +169,17 @@ async fn a_snapshot_knows_the_database() -> Result<(), Box<dyn std::error::Error
     ] {
         let verdict = judge(&catalog, sql);
         assert_eq!(verdict.write, WriteSet::Everything, "{sql}");
-        assert!(verdict.catalog && verdict.session.contains(SessionEffect::UnknownCode), "{sql}");
+        assert!(
+            verdict.catalog && verdict.session.contains(SessionEffect::UnknownCode),
+            "{sql}"
+        );
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_snapshot_is_quick_and_leaves_the_connection_idle() -> Result<(), Box<dyn std::error::Error>> {
+async fn a_snapshot_is_quick_and_leaves_the_connection_idle()
+-> Result<(), Box<dyn std::error::Error>> {
     let postgres = Postgres::start().await?;
     let client = postgres.connect().await?;
     let mut best = Duration::MAX;
@@ -148,9 +190,18 @@ async fn a_snapshot_is_quick_and_leaves_the_connection_idle() -> Result<(), Box<
     }
     // The aim is 50 ms; a machine that is busy with other tests takes longer.
     assert!(best < Duration::from_secs(1), "{best:?}");
-    let row = client.query_one("SELECT current_setting('search_path'), current_setting('transaction_isolation')", &[]).await?;
+    let row = client
+        .query_one(
+            "SELECT current_setting('search_path'), current_setting('transaction_isolation')",
+            &[],
+        )
+        .await?;
     assert_eq!(row.get::<_, &str>(0), "\"$user\", public");
-    assert_eq!(row.get::<_, &str>(1), "read committed", "no transaction is open");
+    assert_eq!(
+        row.get::<_, &str>(1),
+        "read committed",
+        "no transaction is open"
+    );
     Ok(())
 }
 
@@ -158,10 +209,16 @@ async fn a_snapshot_is_quick_and_leaves_the_connection_idle() -> Result<(), Box<
 async fn tables_without_a_stream_are_told() -> Result<(), Box<dyn std::error::Error>> {
     let postgres = Postgres::start().await?;
     let client = postgres.connect().await?;
-    client.batch_execute("CREATE TABLE logged (id int); CREATE UNLOGGED TABLE unlogged (id int)").await?;
+    client
+        .batch_execute("CREATE TABLE logged (id int); CREATE UNLOGGED TABLE unlogged (id int)")
+        .await?;
     let catalog = load(&client).await?;
     for (name, streamed) in [("logged", true), ("unlogged", false)] {
-        assert_eq!(catalog.is_streamed(oid(&client, name).await?), streamed, "{name}");
+        assert_eq!(
+            catalog.is_streamed(oid(&client, name).await?),
+            streamed,
+            "{name}"
+        );
     }
     Ok(())
 }
@@ -174,9 +231,12 @@ async fn a_snapshot_survives_concurrent_definitions() -> Result<(), Box<dyn std:
     let other = postgres.connect().await?;
     let churn = async {
         for round in 0..20 {
-            let sql = format!("CREATE VIEW v{round} AS SELECT 1 AS a; CREATE TABLE t{round} (a int)");
+            let sql =
+                format!("CREATE VIEW v{round} AS SELECT 1 AS a; CREATE TABLE t{round} (a int)");
             other.batch_execute(&sql).await?;
-            other.batch_execute(&format!("DROP VIEW v{round}; DROP TABLE t{round}")).await?;
+            other
+                .batch_execute(&format!("DROP VIEW v{round}; DROP TABLE t{round}"))
+                .await?;
         }
         Ok(())
     };
@@ -195,7 +255,9 @@ fn judge(catalog: &Catalog, sql: &str) -> Verdict {
 }
 
 fn reads(catalog: &Catalog, sql: &str) -> Result<Vec<String>, Reason> {
-    judge(catalog, sql).read.map(|read| names(catalog, &read.tables))
+    judge(catalog, sql)
+        .read
+        .map(|read| names(catalog, &read.tables))
 }
 
 fn writes(catalog: &Catalog, sql: &str) -> Option<Vec<String>> {
@@ -209,7 +271,11 @@ fn writes(catalog: &Catalog, sql: &str) -> Option<Vec<String>> {
 fn names(catalog: &Catalog, tables: &[Oid]) -> Vec<String> {
     let mut names: Vec<_> = tables
         .iter()
-        .map(|oid| catalog.relation_names(*oid).expect("a verdict names relations of its catalog"))
+        .map(|oid| {
+            catalog
+                .relation_names(*oid)
+                .expect("a verdict names relations of its catalog")
+        })
         .map(|(schema, name)| format!("{schema}.{name}"))
         .collect();
     names.sort();
@@ -217,5 +283,8 @@ fn names(catalog: &Catalog, tables: &[Oid]) -> Vec<String> {
 }
 
 async fn oid(client: &Client, name: &str) -> Result<Oid, tokio_postgres::Error> {
-    Ok(Oid(client.query_one("SELECT $1::text::regclass::oid", &[&name]).await?.get(0)))
+    Ok(Oid(client
+        .query_one("SELECT $1::text::regclass::oid", &[&name])
+        .await?
+        .get(0)))
 }
