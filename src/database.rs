@@ -155,7 +155,15 @@ impl Database {
             let verdict = statement
                 .parsed()
                 .judge(snapshot.as_ref().map(|snapshot| &snapshot.catalog));
-            self.resolve(verdict, snapshot.as_deref())
+            let mut plan = self.resolve(verdict, snapshot.as_deref());
+            if let Some(snapshot) = snapshot
+                && statement
+                    .parameter_types()
+                    .any(|oid| !snapshot.catalog.is_plain_parameter(oid))
+            {
+                plan.read = plan.read.and(Err(Reason::UnsafeType));
+            }
+            plan
         })
     }
 
@@ -195,6 +203,7 @@ impl Database {
             read,
             writes: writes.into(),
             rollback_is_provable: !matches!(verdict.write, WriteSet::Everything),
+            is_blind: snapshot.is_none() && matches!(verdict.write, WriteSet::Everything),
             session: verdict.session,
         }
     }
@@ -229,12 +238,17 @@ impl Database {
             .filter(|snapshot| self.freshness.words().is_current(snapshot.stamp))
     }
 
+    /// Can it not be said when the catalog will be known?
+    #[must_use]
+    pub fn is_catalog_out_of_reach(&self) -> bool {
+        matches!(&*self.loading.lock(), Loading::Failed { .. })
+    }
+
     /// Waits until the catalog of a database that is new to the proxy has been loaded, but not for long: then
     /// the first reads are not cached.
     pub async fn first_load(self: &Arc<Self>) {
         let loaded = self.loaded.notified();
-        if self.snapshot.load().is_some() || matches!(&*self.loading.lock(), Loading::Failed { .. })
-        {
+        if self.snapshot.load().is_some() || self.is_catalog_out_of_reach() {
             return;
         }
         self.load();

@@ -20,12 +20,12 @@ mod transaction;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use client::{Client, Request};
 use relay::Broken;
-use transaction::{Effects, Transaction};
+use transaction::Transaction;
 
 use crate::analysis::{Dialect, SessionEffect, SessionEffects};
 use crate::cache::key::ContextId;
@@ -88,6 +88,8 @@ pub struct Session {
     pins: SessionEffects,
     /// The session's state differs from its baseline in a way that is not part of the cache key.
     untracked: bool,
+    /// Statements that were sent while the catalog was not known, and may have changed the session.
+    unjudged: Vec<Arc<Statement>>,
     /// A pipeline has been sent in part; its Sync is still to come.
     pipeline_open: bool,
     /// After an error in the extended protocol everything is ignored up to the Sync.
@@ -115,6 +117,9 @@ pub struct Arrival {
     /// Its place among the connections.
     pub admission: Admission,
 }
+
+/// How soon a session that waits for the catalog looks for it again.
+const JUDGE_AGAIN: Duration = Duration::from_millis(20);
 
 /// How much of a slow query's text is logged.
 const SLOW_QUERY_LOG_BYTES: usize = 2000;
@@ -151,8 +156,9 @@ impl Session {
                 .get(name.as_bytes())
                 .map(|value| &**value)
         };
+        let is_utf8 = |name| reported(name) == Some(b"UTF8");
         let dialect = Dialect {
-            utf8: reported("client_encoding") == Some(b"UTF8"),
+            utf8: is_utf8("client_encoding") && is_utf8("server_encoding"),
             standard_conforming_strings: reported("standard_conforming_strings") == Some(b"on"),
         };
         Self {
@@ -173,6 +179,7 @@ impl Session {
             server: None,
             pins: SessionEffects::default(),
             untracked: false,
+            unjudged: Vec::new(),
             pipeline_open: false,
             skip_to_sync: false,
             leaving: false,
@@ -215,6 +222,7 @@ impl Session {
         if self.leaving && may_leave {
             return Err(End::ShuttingDown);
         }
+        let judging = !self.unjudged.is_empty();
         let Some(server) = &mut self.server else {
             tokio::select! {
                 biased;
@@ -235,14 +243,15 @@ impl Session {
                 }
             }
             _ = &mut self.membership.leave, if !self.leaving => self.leaving = true,
+            () = tokio::time::sleep(JUDGE_AGAIN), if judging => self.release_if_free(),
         }
         Ok(())
     }
 
     /// Ties the session to its server connection, if the request may leave something behind on it.
-    fn pin(&mut self, effects: &Effects) {
+    fn pin(&mut self, effects: SessionEffects) {
         for &effect in SessionEffect::ALL {
-            if !effects.session.contains(effect) || !ties(effect) || self.pins.contains(effect) {
+            if !effects.contains(effect) || !ties(effect) || self.pins.contains(effect) {
                 continue;
             }
             if self.pins.is_empty() {
@@ -251,6 +260,19 @@ impl Session {
             self.pins.insert(effect);
             self.untracked |= makes_untracked(effect);
             self.pool.count_pin(effect.as_str(), true);
+        }
+    }
+
+    /// Finds out what statements may have done to the session that were sent before the catalog was known.
+    /// Until then the session keeps its connection and stays away from the cache.
+    fn judge_late(&mut self) {
+        while let Some(statement) = self.unjudged.pop() {
+            let plan = self.database.plan(&statement);
+            if plan.is_blind && !self.database.is_catalog_out_of_reach() {
+                self.unjudged.push(statement);
+                return;
+            }
+            self.pin(plan.session);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
-use super::transaction::Effects;
+use super::transaction::{self, Effects};
 use super::{End, Session};
 use crate::analysis::SessionEffect;
 use crate::database::statement::server_name;
@@ -63,13 +63,17 @@ impl Session {
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
         let services = &self.services;
-        let exposed = self
+        let mut exposed = self
             .transaction
             .exposes(effects, |gid| services.prepared_transactions.writes(gid));
         let server = self
             .server
             .as_mut()
             .expect("a request is sent on an attached connection");
+        if self.untracked && exposed.contains(&Slot::EVERYTHING) {
+            // What the session has hidden from the analysis may run anything, DDL too.
+            transaction::merge(&mut exposed, &[Slot::CATALOG]);
+        }
         if !exposed.is_empty() {
             if let Some(window) = &mut server.window {
                 window.extend(exposed);
@@ -78,7 +82,8 @@ impl Session {
             }
         }
         self.transaction.sent(effects);
-        self.pin(effects);
+        self.pin(effects.session);
+        self.unjudged.extend(effects.unjudged.iter().cloned());
         let server = self.server.as_mut().expect("still attached");
         if effects.runs_something() {
             self.services.metrics.add(Counter::UpstreamQueries, 1);
@@ -184,7 +189,9 @@ impl Session {
 
     /// Gives the connection back, unless something ties the session to it.
     pub(super) fn release_if_free(&mut self) {
+        self.judge_late();
         let tied = !self.pins.is_empty()
+            || !self.unjudged.is_empty()
             || self.pipeline_open
             || self.transaction.status != TransactionStatus::Idle;
         if tied {

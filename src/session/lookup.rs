@@ -55,6 +55,8 @@ impl Session {
             Some(Reason::CacheDisabled)
         } else if self.untracked {
             Some(Reason::SessionChanged)
+        } else if !self.unjudged.is_empty() {
+            Some(Reason::CatalogNotReady)
         } else if self.pipeline_open {
             Some(Reason::OpenPipeline)
         } else if self.transaction.allows_cache() {

@@ -240,7 +240,7 @@ impl Outgoing<'_> {
         match portal.and_then(|name| self.portals.get(name)) {
             Some(statement) => {
                 let plan = (self.plan)(statement);
-                self.effects.add(statement.parsed().control(), &plan);
+                self.effects.add(statement, &plan);
                 self.executed.get_or_insert_with(|| Arc::clone(statement));
             }
             None => self.effects.add_unknown(),

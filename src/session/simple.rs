@@ -1,5 +1,6 @@
 //! The simple query protocol: one text, answered with everything up to ReadyForQuery.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -65,7 +66,7 @@ impl Session {
                     .await
             }
             Found::Fill(mut fill) => {
-                let effects = Effects::of(statement.parsed().control(), &plan);
+                let effects = Effects::of(&statement, &plan);
                 self.begin_query(&bytes).await?;
                 self.exchange(&effects, Some(&mut fill.recording)).await?;
                 self.keep(fill);
@@ -78,12 +79,12 @@ impl Session {
     async fn bypass_query(
         &mut self,
         bytes: &[u8],
-        statement: &Statement,
+        statement: &Arc<Statement>,
         plan: &Plan,
         reason: Reason,
         started: Instant,
     ) -> Result<(), End> {
-        let effects = Effects::of(statement.parsed().control(), plan);
+        let effects = Effects::of(statement, plan);
         let route = self.route(&effects, reason);
         self.forward_query(bytes, effects, route, started).await
     }

@@ -3,10 +3,12 @@
 //! Pure bookkeeping: the tables written in an open transaction are only remembered, and touched when it
 //! commits; its own reads keep away from the cache from its first write on.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::analysis::{Control, IsolationLevel, SessionEffect, SessionEffects};
-use crate::database::statement::Plan;
+use crate::database::statement::{Plan, Statement};
 use crate::freshness::words::Slot;
 use crate::protocol::backend::TransactionStatus;
 
@@ -61,7 +63,7 @@ impl Boundary {
 }
 
 /// Everything a request may do beside returning rows.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Effects {
     /// To the transaction.
     pub(super) boundary: Boundary,
@@ -71,6 +73,8 @@ pub(super) struct Effects {
     pub(super) session: SessionEffects,
     /// Would its error alone, outside a transaction, prove that nothing changed?
     pub(super) rollback_is_provable: bool,
+    /// Statements whose effect on the session is not known until the catalog is.
+    pub(super) unjudged: Vec<Arc<Statement>>,
     statements: u32,
 }
 
@@ -81,6 +85,7 @@ impl Default for Effects {
             writes: Writes::new(),
             session: SessionEffects::default(),
             rollback_is_provable: true,
+            unjudged: Vec::new(),
             statements: 0,
         }
     }
@@ -88,9 +93,9 @@ impl Default for Effects {
 
 impl Effects {
     /// Those of one statement.
-    pub(super) fn of(control: &Control, plan: &Plan) -> Self {
+    pub(super) fn of(statement: &Arc<Statement>, plan: &Plan) -> Self {
         let mut effects = Self::default();
-        effects.add(control, plan);
+        effects.add(statement, plan);
         effects
     }
 
@@ -103,13 +108,18 @@ impl Effects {
             writes: Writes::from_slice(&[Slot::EVERYTHING, Slot::CATALOG]),
             session,
             rollback_is_provable: false,
+            unjudged: Vec::new(),
             statements: 1,
         }
     }
 
     /// Adds those of another statement of the same request.
-    pub(super) fn add(&mut self, control: &Control, plan: &Plan) {
+    pub(super) fn add(&mut self, statement: &Arc<Statement>, plan: &Plan) {
+        let control = statement.parsed().control();
         self.statements += 1;
+        if plan.is_blind {
+            self.unjudged.push(Arc::clone(statement));
+        }
         self.boundary = match (self.statements, Boundary::of(control), &self.boundary) {
             (1, boundary, _) => boundary,
             (_, Boundary::None, Boundary::None) => Boundary::None,
