@@ -201,6 +201,7 @@ impl Database {
         };
         Plan {
             read,
+            catalog: snapshot.map(|snapshot| snapshot.stamp),
             writes: writes.into(),
             rollback_is_provable: !matches!(verdict.write, WriteSet::Everything),
             is_blind: snapshot.is_none() && matches!(verdict.write, WriteSet::Everything),

@@ -29,6 +29,8 @@ struct Versioned {
 pub struct Plan {
     /// What its result depends on, or why it is not cached.
     pub read: Result<ReadPlan, Reason>,
+    /// The stamp of the catalog snapshot it was made by; `None` without one.
+    pub catalog: Option<Stamp>,
     /// The words it touches when it takes effect.
     pub writes: Box<[Slot]>,
     /// Does the error of the statement alone prove that it changed nothing? Not if it may commit inside.

@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
-use super::transaction::{self, Effects};
+use super::transaction::{self, Effects, Writes};
 use super::{End, Session};
 use crate::analysis::SessionEffect;
 use crate::database::statement::server_name;
@@ -66,21 +66,12 @@ impl Session {
         let mut exposed = self
             .transaction
             .exposes(effects, |gid| services.prepared_transactions.writes(gid));
-        let server = self
-            .server
-            .as_mut()
-            .expect("a request is sent on an attached connection");
         if self.untracked && exposed.contains(&Slot::EVERYTHING) {
             // What the session has hidden from the analysis may run anything, DDL too.
             transaction::merge(&mut exposed, &[Slot::CATALOG]);
         }
-        if !exposed.is_empty() {
-            if let Some(window) = &mut server.window {
-                window.extend(exposed);
-            } else {
-                server.window = Some(services.freshness.open(exposed, Some(server.backend)));
-            }
-        }
+        self.expose(exposed);
+        self.widen_if_outdated(effects);
         self.transaction.sent(effects);
         self.pin(effects.session);
         self.unjudged.extend(effects.unjudged.iter().cloned());
@@ -104,6 +95,35 @@ impl Session {
         }
     }
 
+    /// The catalog has changed since it was found out what a request may change: then it may change
+    /// anything. Asked after its window has opened, since a change from then on finds that open.
+    fn widen_if_outdated(&mut self, effects: &Effects) {
+        let words = self.services.freshness.words();
+        if effects.catalog.is_none_or(|stamp| words.is_current(stamp)) {
+            return;
+        }
+        self.transaction.remember_everything();
+        if self.transaction.status == TransactionStatus::Idle {
+            self.expose([Slot::EVERYTHING].as_slice().into());
+        }
+    }
+
+    /// Opens the window of the server connection over what may become visible.
+    fn expose(&mut self, slots: Writes) {
+        if slots.is_empty() {
+            return;
+        }
+        let server = self
+            .server
+            .as_mut()
+            .expect("a request is sent on an attached connection");
+        if let Some(window) = &mut server.window {
+            window.extend(slots);
+        } else {
+            server.window = Some(self.services.freshness.open(slots, Some(server.backend)));
+        }
+    }
+
     /// Draws the consequences of what the server has said.
     fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
         let server = self.server.as_mut().expect("the server has just answered");
@@ -119,6 +139,8 @@ impl Session {
                 self.statements.remove(name);
             }
         }
+        self.widen_if_outdated(effects);
+        let server = self.server.as_mut().expect("still attached");
         self.skip_to_sync = told.skips_to_sync;
         if told.settings_changed {
             self.told_settings = server.parameters.clone();

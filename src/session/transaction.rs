@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::analysis::{Control, IsolationLevel, SessionEffect, SessionEffects};
 use crate::database::statement::{Plan, Statement};
-use crate::freshness::words::Slot;
+use crate::freshness::words::{Slot, Stamp};
 use crate::protocol::backend::TransactionStatus;
 
 /// A set of words to touch, sorted.
@@ -71,6 +71,8 @@ pub(super) struct Effects {
     pub(super) writes: Writes,
     /// To the session.
     pub(super) session: SessionEffects,
+    /// The catalog by which the writes were found out; `None` where that makes no difference.
+    pub(super) catalog: Option<Stamp>,
     /// Would its error alone, outside a transaction, prove that nothing changed?
     pub(super) rollback_is_provable: bool,
     /// Statements whose effect on the session is not known until the catalog is.
@@ -84,6 +86,7 @@ impl Default for Effects {
             boundary: Boundary::None,
             writes: Writes::new(),
             session: SessionEffects::default(),
+            catalog: None,
             rollback_is_provable: true,
             unjudged: Vec::new(),
             statements: 0,
@@ -107,6 +110,7 @@ impl Effects {
             boundary: Boundary::Script,
             writes: Writes::from_slice(&[Slot::EVERYTHING, Slot::CATALOG]),
             session,
+            catalog: None,
             rollback_is_provable: false,
             unjudged: Vec::new(),
             statements: 1,
@@ -126,6 +130,7 @@ impl Effects {
             _ => Boundary::Script,
         };
         merge(&mut self.writes, &plan.writes);
+        self.catalog = self.catalog.or(plan.catalog);
         self.session = self.session.union(plan.session);
         // In a script, what came before the error may have been committed already.
         self.rollback_is_provable &= plan.rollback_is_provable
@@ -208,6 +213,13 @@ impl Transaction {
     pub(super) fn sent(&mut self, effects: &Effects) {
         if self.status != TransactionStatus::Idle {
             self.remember(effects);
+        }
+    }
+
+    /// What an open transaction has changed can no longer be told.
+    pub(super) fn remember_everything(&mut self) {
+        if self.status != TransactionStatus::Idle {
+            merge(&mut self.written, &[Slot::EVERYTHING]);
         }
     }
 
