@@ -92,6 +92,8 @@ pub struct Session {
     unjudged: Vec<Arc<Statement>>,
     /// A pipeline has been sent in part; its Sync is still to come.
     pipeline_open: bool,
+    /// The request at hand is a pipeline whose Sync has not come yet.
+    awaits_sync: bool,
     /// After an error in the extended protocol everything is ignored up to the Sync.
     skip_to_sync: bool,
     leaving: bool,
@@ -181,6 +183,7 @@ impl Session {
             untracked: false,
             unjudged: Vec::new(),
             pipeline_open: false,
+            awaits_sync: false,
             skip_to_sync: false,
             leaving: false,
             key: Vec::new(),

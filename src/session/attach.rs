@@ -79,14 +79,14 @@ impl Session {
         if effects.runs_something() {
             self.services.metrics.add(Counter::UpstreamQueries, 1);
         }
-        if let Err(error) = server.send(&self.to_server).await {
-            // The server may have closed after saying why: that is what the client should hear.
-            let _ = Relay::new(&mut self.client, server, None).run().await;
-            return Err(Broken::Server(error).into());
-        }
+        let request = std::mem::take(&mut self.to_server);
+        let carried = Relay::new(&mut self.client, server, &request, recording)
+            .run()
+            .await;
+        self.to_server = request;
         self.to_server.clear();
         self.to_server.shrink_to(64 * 1024);
-        match Relay::new(&mut self.client, server, recording).run().await {
+        match carried {
             Ok(told) => {
                 self.settle(&told, effects)?;
                 Ok(told)

@@ -82,6 +82,7 @@ impl Session {
             return self.skip(&frames).await;
         }
         let started = Instant::now();
+        self.awaits_sync = !frames.last().is_some_and(|frame| frame.tag == SYNC);
         let bypass = self.bypasses_cache();
         let served = if bypass.is_none() {
             self.serve_hits(&bytes, &frames, started).await?
@@ -293,6 +294,12 @@ impl Session {
             return Ok(());
         }
         self.skip_to_sync = false;
+        if self.server.is_none() {
+            self.client
+                .outbox
+                .extend_from_slice(&self.transaction.status.ready_for_query());
+            return Ok(());
+        }
         let sync = [Frame {
             tag: SYNC,
             start: 0,

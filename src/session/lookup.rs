@@ -87,6 +87,10 @@ impl Session {
         let Some(stamps) = read.stamps(words) else {
             return Ok(Found::Forward(Reason::ChangeUnderWay));
         };
+        if self.server.is_some() {
+            // In a transaction, or pinned: a cancel request goes to the server and would not end the wait.
+            return Ok(Found::Fill(self.fill(read, stamps, None)));
+        }
         let mut landed = match self.services.flights.board(&self.key, &stamps, words) {
             Boarding::Lead(leader) => {
                 return Ok(Found::Fill(self.fill(read, stamps, Some(leader))));

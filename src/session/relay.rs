@@ -53,6 +53,8 @@ pub(super) struct Told {
 pub(super) struct Relay<'a> {
     client: &'a mut Client,
     server: &'a mut Connection,
+    /// What is still to be sent.
+    request: &'a [u8],
     recording: Option<&'a mut Recording>,
     told: Told,
 }
@@ -64,17 +66,19 @@ impl<'a> Relay<'a> {
     pub(super) fn new(
         client: &'a mut Client,
         server: &'a mut Connection,
+        request: &'a [u8],
         recording: Option<&'a mut Recording>,
     ) -> Self {
         Self {
             client,
             server,
+            request,
             recording,
             told: Told::default(),
         }
     }
 
-    /// Carries replies until the server owes nothing more, or waits for the client.
+    /// Sends the request and carries replies until the server owes nothing more, or waits for the client.
     pub(super) async fn run(mut self) -> Result<Told, (Broken, Told)> {
         match self.carry().await {
             Ok(()) => Ok(self.told),
@@ -83,6 +87,7 @@ impl<'a> Relay<'a> {
     }
 
     async fn carry(&mut self) -> Result<(), Broken> {
+        self.send_request().await?;
         loop {
             self.forward_what_is_there().await?;
             if self.server.copying {
@@ -97,6 +102,21 @@ impl<'a> Relay<'a> {
             }
             self.server.receive().await.map_err(Broken::Server)?;
         }
+    }
+
+    /// Sends the request, and carries what is answered to its beginning while the rest is on its way.
+    async fn send_request(&mut self) -> Result<(), Broken> {
+        while !self.request.is_empty() {
+            match self.server.send_or_receive(self.request).await {
+                Ok(sent) => self.request = &self.request[sent..],
+                // What the server has said before it went is still to be read.
+                Err(_) => self.request = &[],
+            }
+            if !self.server.inbox.is_empty() {
+                self.forward_what_is_there().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forwards every frame in the server's inbox, and of a long row what is there of it.

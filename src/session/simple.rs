@@ -27,6 +27,7 @@ impl Session {
     /// Answers a Query or FunctionCall message.
     pub(super) async fn query(&mut self, bytes: BytesMut, frame: Frame) -> Result<(), End> {
         let started = Instant::now();
+        self.awaits_sync = false;
         let text = match frame.tag {
             frontend::QUERY => frontend::query(frame.body(&bytes)),
             _ => None,
@@ -167,6 +168,10 @@ impl Session {
             "57014",
             "canceling statement due to user request",
         );
+        if self.awaits_sync {
+            self.skip_to_sync = true;
+            return;
+        }
         self.client
             .outbox
             .extend_from_slice(&self.transaction.status.ready_for_query());

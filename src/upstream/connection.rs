@@ -209,11 +209,28 @@ impl Connection {
     /// # Errors
     /// What the operating system says; the end of the stream is `UnexpectedEof`.
     pub async fn receive(&mut self) -> io::Result<()> {
-        self.inbox.reserve(READ_BYTES);
+        make_room(&mut self.inbox, READ_BYTES);
         match self.socket.read_buf(&mut self.inbox).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Sends what the server takes of `bytes`, and receives what it has sent: a server that waits for its
+    /// replies to be read takes nothing more. Returns how much was sent.
+    ///
+    /// # Errors
+    /// What the operating system says; the end of the stream is `UnexpectedEof`.
+    pub async fn send_or_receive(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.readable_or_writable().await?;
+        let sent = or_nothing(self.socket.try_write(bytes))?;
+        if sent == Some(0) || sent.is_none() {
+            make_room(&mut self.inbox, READ_BYTES);
+            if or_nothing(self.socket.try_read_buf(&mut self.inbox))? == Some(0) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(sent.unwrap_or(0))
     }
 
     /// Sends bytes to the server.
@@ -331,6 +348,26 @@ impl Connection {
     /// Says goodbye, without waiting.
     pub(super) fn terminate(&self) {
         let _ = self.socket.try_write(&frontend::TERMINATE_MESSAGE);
+    }
+}
+
+/// Makes room for a read, and lets go of what a large message has needed.
+pub fn make_room(buffer: &mut BytesMut, bytes: usize) {
+    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES_MAX {
+        *buffer = BytesMut::new();
+    }
+    buffer.reserve(bytes);
+}
+
+/// An idle connection keeps no larger buffer than this.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// `None` where the socket would have to be waited for.
+fn or_nothing(done: io::Result<usize>) -> io::Result<Option<usize>> {
+    match done {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
