@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod demo;
+mod hits;
 mod migrate;
+mod raw;
 mod sandbox;
+mod scene;
 mod seed;
 mod support;
