@@ -156,6 +156,10 @@ async fn a_start_up_option_makes_another_entry_with_its_own_bytes() {
     let scene = Scene::new(ITEMS).await;
     let script = Script::new().query("SELECT made FROM items WHERE id = 1");
     let mut seen = Vec::new();
+    // From here on the catalog is known.
+    scene
+        .warm(&mut scene.client().await, &Script::new().query(ALL))
+        .await;
     let startups: [&[(&str, &str)]; 5] = [
         &[],
         &[("DateStyle", "German, DMY")],
@@ -199,8 +203,11 @@ async fn databases_do_not_share() {
         .await;
     let read = Script::new().query("SELECT name FROM items WHERE id = 7");
     let mut client = scene.client().await;
-    assert_eq!(scene.warm(&mut client, &read).await.rows(), ["item 7"]);
-    assert_eq!(scene.warm(&mut other, &read).await.rows(), ["of the other"]);
+    // Twice, since until its catalog is known, whatever is asked of a database may be a write.
+    for _ in 0..2 {
+        assert_eq!(scene.warm(&mut client, &read).await.rows(), ["item 7"]);
+        assert_eq!(scene.warm(&mut other, &read).await.rows(), ["of the other"]);
+    }
     other.run("UPDATE items SET name = 'changed'").await;
     assert_eq!(other.ask(&read).await.rows(), ["changed"]);
     let (reply, answered) = scene.ask(&mut client, &read).await;
