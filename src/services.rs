@@ -52,8 +52,8 @@ pub struct Context {
     pub database: u32,
     /// The start-up parameters, sorted, but for those that no result depends on.
     pub startup: Vec<(Box<[u8]>, Box<[u8]>)>,
-    /// The settings it started with.
-    pub baseline: Arc<Baseline>,
+    /// The settings it started with, but for those that no result depends on.
+    pub baseline: Baseline,
 }
 
 impl Services {

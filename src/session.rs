@@ -145,12 +145,16 @@ impl Session {
         let name = startup.database().unwrap_or_default();
         let database = services.database(&name);
         let mut parameters = startup.parameters.clone();
-        parameters.retain(|(name, _)| !WITHOUT_INFLUENCE.contains(&&**name));
+        let matters = |name: &[u8]| !WITHOUT_INFLUENCE.contains(&name);
+        parameters.retain(|(name, _)| matters(name));
         parameters.sort();
+        // The server reports the application's name among its settings.
+        let mut settings = Baseline::clone(&baseline);
+        settings.parameters.retain(|name, _| matters(name));
         let context = services.context(Context {
             database: database.number(),
             startup: parameters,
-            baseline: Arc::clone(&baseline),
+            baseline: settings,
         });
         let reported = |name: &str| {
             baseline

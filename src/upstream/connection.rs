@@ -27,7 +27,7 @@ pub type Parameters = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 /// The settings a session starts with. Sessions with equal baselines, of one user in one database, get equal
 /// answers to equal requests, until one of them changes a setting.
-#[derive(Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Baseline {
     /// What the server reported at start-up.
     pub parameters: Parameters,

@@ -3,7 +3,10 @@
 
 mod catalog;
 mod demo;
+mod hits;
 mod migrate;
+mod raw;
 mod sandbox;
+mod scene;
 mod seed;
 mod support;
