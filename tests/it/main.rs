@@ -5,4 +5,7 @@ mod demo;
 mod migrate;
 mod sandbox;
 mod seed;
+mod simple_query;
 mod support;
+mod twins;
+mod wire;
