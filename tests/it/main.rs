@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod demo;
+mod extended_query;
 mod migrate;
+mod pipelines;
 mod sandbox;
 mod seed;
 mod simple_query;

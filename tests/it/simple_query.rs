@@ -194,7 +194,10 @@ async fn a_function_call_is_answered_alike() {
     // int4pl is function 177; arguments and result in text format, then a function that does not exist.
     let call = |oid: u32| {
         let head = [&oid.to_be_bytes()[..], &[0, 0, 0, 2]].concat();
-        message(b'F', &[&head, &[0, 0, 0, 1], b"2", &[0, 0, 0, 1], b"3", &[0, 0]])
+        message(
+            b'F',
+            &[&head, &[0, 0, 0, 1], b"2", &[0, 0, 0, 1], b"3", &[0, 0]],
+        )
     };
     let script = [
         step(&[call(177)]),
@@ -208,14 +211,19 @@ async fn a_function_call_is_answered_alike() {
 #[tokio::test]
 async fn large_and_wide_results_are_answered_alike() {
     let twins = Twins::new(SCHEMA).await;
-    let columns: Vec<String> = (0..1600).map(|number| format!("{number} AS c{number}")).collect();
+    let columns: Vec<String> = (0..1600)
+        .map(|number| format!("{number} AS c{number}"))
+        .collect();
     for sql in [
         "SELECT repeat('x', 20 * 1024 * 1024)",
         "SELECT repeat('y', 900 * 1024) FROM generate_series(1, 4)",
         "SELECT repeat('z', 300000)",
         "SELECT generate_series(1, 20000) AS n, 'filler'",
         &format!("SELECT {}", columns.join(", ")),
-        &format!("SELECT {}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15", columns.join(", "),),
+        &format!(
+            "SELECT {}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+            columns.join(", "),
+        ),
         &format!("SELECT '{}'", "long ".repeat(100_000)),
     ] {
         let name = &sql[..sql.len().min(60)];
@@ -226,10 +234,17 @@ async fn large_and_wide_results_are_answered_alike() {
 #[tokio::test]
 async fn a_text_without_its_end_is_an_error_and_no_more() {
     let twins = Twins::new(SCHEMA).await;
-    for message in [message(b'Q', &[b"SELECT 1"]), message(b'Q', &[]), message(b'Q', &[b"a\0b\0"])] {
+    for message in [
+        message(b'Q', &[b"SELECT 1"]),
+        message(b'Q', &[]),
+        message(b'Q', &[b"a\0b\0"]),
+    ] {
         let mut wire = twins.proxied().await;
         let answer = wire.ask(&message).await;
-        assert_eq!((tags(&answer).as_str(), errors(&answer)), ("EZ", vec!["08P01".to_owned()]));
+        assert_eq!(
+            (tags(&answer).as_str(), errors(&answer)),
+            ("EZ", vec!["08P01".to_owned()])
+        );
         assert_eq!(tags(&wire.ask(&query("SELECT 1")).await), "TDCZ");
         twins.agree("malformed query", &[step(&[message])]).await;
     }
