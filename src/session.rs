@@ -90,6 +90,8 @@ pub struct Session {
     untracked: bool,
     /// A pipeline has been sent in part; its Sync is still to come.
     pipeline_open: bool,
+    /// What its parts so far may do.
+    unfinished: Effects,
     /// After an error in the extended protocol everything is ignored up to the Sync.
     skip_to_sync: bool,
     leaving: bool,
@@ -174,6 +176,7 @@ impl Session {
             pins: SessionEffects::default(),
             untracked: false,
             pipeline_open: false,
+            unfinished: Effects::default(),
             skip_to_sync: false,
             leaving: false,
             key: Vec::new(),

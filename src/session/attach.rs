@@ -59,9 +59,11 @@ impl Session {
     /// The window over everything that may become visible is open before the first byte is sent.
     pub(super) async fn exchange(
         &mut self,
-        effects: &Effects,
+        part: &Effects,
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
+        // A pipeline may come in parts, and only its end tells what became of the first of them.
+        let effects = &std::mem::take(&mut self.unfinished).then(part);
         let services = &self.services;
         let exposed = self
             .transaction
@@ -80,7 +82,7 @@ impl Session {
         self.transaction.sent(effects);
         self.pin(effects);
         let server = self.server.as_mut().expect("still attached");
-        if effects.runs_something() {
+        if part.runs_something() {
             self.services.metrics.add(Counter::UpstreamQueries, 1);
         }
         if let Err(error) = server.send(&self.to_server).await {
@@ -92,6 +94,7 @@ impl Session {
         self.to_server.shrink_to(64 * 1024);
         match Relay::new(&mut self.client, server, recording).run().await {
             Ok(told) => {
+                self.note_forgetting(&told, part);
                 self.settle(&told, effects)?;
                 Ok(told)
             }
@@ -123,6 +126,7 @@ impl Session {
         }
         self.pipeline_open = told.ready.is_none();
         let Some(after) = told.ready else {
+            self.unfinished = effects.clone();
             return Ok(());
         };
         let before = self.transaction.status;
@@ -142,7 +146,6 @@ impl Session {
             .transaction
             .ready(after, effects, default_is_read_committed);
         self.note_two_phase(told, effects, &ended);
-        self.note_forgetting(told, effects);
         if after == TransactionStatus::Idle {
             self.portals.clear();
         }

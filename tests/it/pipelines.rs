@@ -72,9 +72,9 @@ async fn a_query_behind_an_unfinished_pipeline_commits_the_pipeline() {
 #[tokio::test]
 async fn a_batch_larger_than_a_part_is_remembered_as_a_whole() {
     let (_stage, mut writer, mut reader) = scene().await;
-    let padding = format!("SELECT '{}'", "x".repeat(100 * 1024));
+    let padding = format!("SELECT '{}'", "x".repeat(20 * 1024));
     let mut batch = vec![run("BEGIN"), run(INSERT)];
-    batch.extend((0..8).map(|_| run(&padding)));
+    batch.extend((0..40).map(|_| run(&padding)));
     batch.push(sync());
     writer.ask(&batch.concat()).await;
     assert_eq!(count(&mut reader).await, "0");
