@@ -59,9 +59,11 @@ impl Session {
     /// The window over everything that may become visible is open before the first byte is sent.
     pub(super) async fn exchange(
         &mut self,
-        effects: &Effects,
+        part: &Effects,
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
+        // A pipeline may come in parts, and only its end tells what became of the first of them.
+        let effects = &std::mem::take(&mut self.unfinished).then(part);
         let services = &self.services;
         let mut exposed = self
             .transaction
@@ -76,7 +78,7 @@ impl Session {
         self.pin(effects.session);
         self.unjudged.extend(effects.unjudged.iter().cloned());
         let server = self.server.as_mut().expect("still attached");
-        if effects.runs_something() {
+        if part.runs_something() {
             self.services.metrics.add(Counter::UpstreamQueries, 1);
         }
         let request = std::mem::take(&mut self.to_server);
@@ -88,6 +90,7 @@ impl Session {
         self.to_server.shrink_to(64 * 1024);
         match carried {
             Ok(told) => {
+                self.note_forgetting(&told, part);
                 self.settle(&told, effects)?;
                 Ok(told)
             }
@@ -150,6 +153,7 @@ impl Session {
         }
         self.pipeline_open = told.ready.is_none();
         let Some(after) = told.ready else {
+            self.unfinished = effects.clone();
             return Ok(());
         };
         let before = self.transaction.status;
@@ -169,7 +173,6 @@ impl Session {
             .transaction
             .ready(after, effects, default_is_read_committed);
         self.note_two_phase(told, effects, &ended);
-        self.note_forgetting(told, effects);
         if after == TransactionStatus::Idle {
             self.portals.clear();
         }

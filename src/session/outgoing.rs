@@ -200,11 +200,14 @@ impl Outgoing<'_> {
         let Some(bind) = Bind::read(body) else {
             return self.verbatim(message, Expected::BindComplete);
         };
+        // A named portal that exists cannot be replaced (42P03), and may survive the attempt in an outer
+        // transaction. Which of the two it is then is not known.
+        let is_taken = !bind.portal.is_empty() && self.portals.contains_key(bind.portal);
         match self.statements.get(bind.statement) {
-            Some(statement) => self
+            Some(statement) if !is_taken => self
                 .portals
                 .insert(bind.portal.into(), Arc::clone(statement)),
-            None => self.portals.remove(bind.portal),
+            _ => self.portals.remove(bind.portal),
         };
         match self.prepare(bind.statement) {
             Some(name) => {

@@ -143,6 +143,23 @@ impl Effects {
         self.statements > 0
     }
 
+    /// These, and behind them those of a later part of the same pipeline.
+    pub(super) fn then(mut self, later: &Self) -> Self {
+        self.boundary = match (self.statements, later.statements) {
+            (0, _) => later.boundary.clone(),
+            (_, 0) => self.boundary,
+            _ if self.boundary == Boundary::None && later.boundary == Boundary::None => {
+                Boundary::None
+            }
+            _ => Boundary::Script,
+        };
+        self.statements += later.statements;
+        merge(&mut self.writes, &later.writes);
+        self.session = self.session.union(later.session);
+        self.rollback_is_provable &= later.rollback_is_provable && self.statements <= 1;
+        self
+    }
+
     /// Adds those of something nothing is known of.
     pub(super) fn add_unknown(&mut self) {
         let unknown = Self::unknown();

@@ -3,10 +3,15 @@
 
 mod catalog;
 mod demo;
+mod extended_query;
 mod hits;
 mod migrate;
+mod pipelines;
 mod raw;
 mod sandbox;
 mod scene;
 mod seed;
+mod simple_query;
 mod support;
+mod twins;
+mod wire;
