@@ -28,6 +28,9 @@ use crate::reason::Reason;
 /// How long after a failed load of the catalog the next is tried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a load may take.
+const LOAD_LIMIT: Duration = Duration::from_secs(60);
+
 /// How long the first client of a database waits for its catalog.
 const FIRST_LOAD_LIMIT: Duration = Duration::from_millis(500);
 
@@ -268,7 +271,8 @@ impl Database {
         }
         let database = Arc::clone(self);
         tokio::spawn(async move {
-            let loaded = database.load_now().await;
+            let loaded = tokio::time::timeout(LOAD_LIMIT, database.load_now()).await;
+            let loaded = loaded.unwrap_or_else(|late| Err(late.to_string()));
             let counter = if loaded.is_ok() {
                 Counter::CatalogLoads
             } else {

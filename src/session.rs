@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use client::{Client, Request};
 use relay::Broken;
-use transaction::Transaction;
+use transaction::{Effects, Transaction};
 
 use crate::analysis::{Dialect, SessionEffect, SessionEffects};
 use crate::cache::key::ContextId;
@@ -92,13 +92,10 @@ pub struct Session {
     unjudged: Vec<Arc<Statement>>,
     /// A pipeline has been sent in part; its Sync is still to come.
     pipeline_open: bool,
-<<<<<<< HEAD
     /// The request at hand is a pipeline whose Sync has not come yet.
     awaits_sync: bool,
-=======
     /// What its parts so far may do.
     unfinished: Effects,
->>>>>>> h5
     /// After an error in the extended protocol everything is ignored up to the Sync.
     skip_to_sync: bool,
     leaving: bool,
@@ -147,8 +144,7 @@ impl Session {
             admission,
         } = arrival;
         let startup = pool.startup();
-        let name = startup.database().unwrap_or_default();
-        let database = services.database(&name);
+        let database = services.database(&baseline.database);
         let mut parameters = startup.parameters.clone();
         let matters = |name: &[u8]| !WITHOUT_INFLUENCE.contains(&name);
         parameters.retain(|(name, _)| matters(name));
@@ -192,11 +188,8 @@ impl Session {
             untracked: false,
             unjudged: Vec::new(),
             pipeline_open: false,
-<<<<<<< HEAD
             awaits_sync: false,
-=======
             unfinished: Effects::default(),
->>>>>>> h5
             skip_to_sync: false,
             leaving: false,
             key: Vec::new(),
@@ -279,6 +272,12 @@ impl Session {
         }
     }
 
+    /// May the session have objects of its own that no catalog snapshot shows?
+    fn has_hidden_objects(&self) -> bool {
+        let hidden = [SessionEffect::Temporary, SessionEffect::UnknownCode];
+        self.pins.intersects(SessionEffects::of(&hidden))
+    }
+
     /// Finds out what statements may have done to the session that were sent before the catalog was known.
     /// Until then the session keeps its connection and stays away from the cache.
     fn judge_late(&mut self) {
@@ -292,16 +291,20 @@ impl Session {
         }
     }
 
-    fn unpin(&mut self) {
-        if !self.pins.is_empty() {
+    /// Unties the session from its connection, but for the effects in `lasting`.
+    fn unpin(&mut self, lasting: SessionEffects) {
+        let kept: SessionEffects = self
+            .pins
+            .iter()
+            .filter(|&pin| lasting.contains(pin))
+            .collect();
+        for gone in self.pins.iter().filter(|&pin| !kept.contains(pin)) {
+            self.pool.count_pin(gone.as_str(), false);
+        }
+        if kept.is_empty() && !self.pins.is_empty() {
             self.pool.count_pinned_session(false);
         }
-        for &effect in SessionEffect::ALL {
-            if self.pins.contains(effect) {
-                self.pool.count_pin(effect.as_str(), false);
-            }
-        }
-        self.pins = SessionEffects::default();
+        self.pins = kept;
         self.untracked = false;
     }
 
@@ -328,9 +331,25 @@ impl Session {
 
     /// The statement of a text with parameter types.
     fn statement(&self, tail: &[u8]) -> Arc<Statement> {
-        self.database.statement(tail, self.dialect)
+        self.database.statement(tail, self.dialect())
+    }
+
+    /// How the server reads this session's texts, as far as is known.
+    fn dialect(&self) -> Dialect {
+        let is_known =
+            !self.untracked && self.unjudged.is_empty() && !self.transaction.has_settings();
+        if is_known {
+            self.dialect
+        } else {
+            Dialect::UNKNOWN
+        }
     }
 }
+
+/// What DISCARD ALL does not undo: loaded libraries, and whatever code keeps for itself (connections to other
+/// servers, a random seed, global variables of procedural languages).
+const BEYOND_DISCARD: SessionEffects =
+    SessionEffects::of(&[SessionEffect::Load, SessionEffect::UnknownCode]);
 
 /// Must the session keep its connection after this?
 const fn ties(effect: SessionEffect) -> bool {

@@ -48,6 +48,18 @@ struct Orphan {
     slots: SmallVec<[Slot; 4]>,
 }
 
+/// The windows without an outcome, as they were at one moment.
+#[derive(Debug)]
+pub struct Orphans(BTreeSet<u64>);
+
+impl Orphans {
+    /// Were there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// The windows that are open, by number, and those that a change of the catalog has caught open: until all of
 /// one such group are closed, everything counts as being changed.
 #[derive(Debug, Default)]
@@ -140,21 +152,24 @@ impl Freshness {
         }
     }
 
-    /// The backends whose windows wait for them to be gone; `None` for one that was never identified.
+    /// The windows that wait for their backends to be gone. To be asked for before the server is asked which
+    /// backends live: one that is born and orphaned in between is not in that answer.
     #[must_use]
-    pub fn orphans(&self) -> Vec<Option<Backend>> {
-        self.orphans
-            .lock()
-            .iter()
-            .map(|orphan| orphan.backend)
-            .collect()
+    pub fn orphans(&self) -> Orphans {
+        Orphans(
+            self.orphans
+                .lock()
+                .iter()
+                .map(|orphan| orphan.number)
+                .collect(),
+        )
     }
 
-    /// Closes, as committed, the windows of backends that `is_gone` knows to be gone.
-    pub fn close_orphans(&self, is_gone: impl Fn(Option<Backend>) -> bool) {
+    /// Closes, as committed, those of `known` whose backends `is_gone` knows to be gone.
+    pub fn close_orphans(&self, known: &Orphans, is_gone: impl Fn(Option<Backend>) -> bool) {
         let mut orphans = self.orphans.lock();
         orphans.retain(|orphan| {
-            let gone = is_gone(orphan.backend);
+            let gone = known.0.contains(&orphan.number) && is_gone(orphan.backend);
             if gone {
                 self.close(orphan.number, &orphan.slots, Outcome::Committed);
             }
@@ -276,10 +291,12 @@ mod tests {
         assert!(freshness.words().stamp(Slot::EVERYTHING).is_none());
         assert_eq!(freshness.counts().orphans, 1);
 
-        freshness.close_orphans(|backend| backend.is_some_and(|backend| backend.pid == 8));
+        freshness.close_orphans(&freshness.orphans(), |backend| {
+            backend.is_some_and(|backend| backend.pid == 8)
+        });
         assert!(freshness.words().stamp(Slot::EVERYTHING).is_none());
 
-        freshness.close_orphans(|backend| backend == Some(BACKEND));
+        freshness.close_orphans(&freshness.orphans(), |backend| backend == Some(BACKEND));
         assert!(
             freshness
                 .words()

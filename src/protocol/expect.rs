@@ -31,7 +31,8 @@ pub enum Origin {
     Proxy,
 }
 
-/// One reply that is owed. `P` is what the session wants to know again when a Parse turns out void.
+/// One reply that is owed. `P` is what the session wants to know again when a
+/// Parse, or a message that was kept back, turns out void.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Expected<P> {
     /// BindComplete.
@@ -41,7 +42,7 @@ pub enum Expected<P> {
     /// The outcome of an Execute.
     Execution,
     /// Written by the proxy itself when its turn comes: the reply to a message that was kept back.
-    Local([u8; 5]),
+    Local([u8; 5], P),
     /// ParseComplete.
     ParseComplete(Origin, P),
     /// The description of a portal.
@@ -96,12 +97,12 @@ impl<P> Expectations<P> {
         self.queue.is_empty()
     }
 
-    /// Is the outcome of an Execute or Query next?
+    /// Will the last reply that is owed be ReadyForQuery?
     #[must_use]
-    pub fn is_executing(&self) -> bool {
+    pub fn promises_ready(&self) -> bool {
         matches!(
-            self.queue.front(),
-            Some(Expected::Execution | Expected::Query(_))
+            self.queue.back(),
+            Some(Expected::Ready | Expected::Query(_))
         )
     }
 
@@ -109,12 +110,6 @@ impl<P> Expectations<P> {
     #[must_use]
     pub fn is_query(&self) -> bool {
         matches!(self.queue.front(), Some(Expected::Query(_)))
-    }
-
-    /// Is a query of the proxy's own being answered?
-    #[must_use]
-    pub fn is_own_query(&self) -> bool {
-        matches!(self.queue.front(), Some(Expected::Query(Origin::Proxy)))
     }
 
     /// Notes a reply. Asynchronous messages (notices, notifications, parameters) and errors are not replies
@@ -152,7 +147,7 @@ impl<P> Expectations<P> {
 
     /// The proxy's own reply, if its turn has come.
     pub fn pop_local(&mut self) -> Option<[u8; 5]> {
-        let Some(&Expected::Local(message)) = self.queue.front() else {
+        let Some(&Expected::Local(message, _)) = self.queue.front() else {
             return None;
         };
         self.queue.pop_front();
@@ -167,8 +162,11 @@ impl<P> Expectations<P> {
             if matches!(head, Expected::Ready | Expected::Query(_)) {
                 return true;
             }
-            if let Some(Expected::ParseComplete(_, payload)) = self.queue.pop_front() {
-                void(payload);
+            match self.queue.pop_front() {
+                Some(Expected::ParseComplete(_, payload) | Expected::Local(_, payload)) => {
+                    void(payload)
+                }
+                _ => {}
             }
         }
         false
@@ -222,7 +220,7 @@ mod tests {
     fn a_local_reply_waits_for_its_turn() {
         let mut owed = queue(&[
             Expected::Execution,
-            Expected::Local(PARSE_COMPLETE_MESSAGE),
+            Expected::Local(PARSE_COMPLETE_MESSAGE, 0),
             Expected::Ready,
         ]);
         assert_eq!(owed.pop_local(), None);

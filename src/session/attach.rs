@@ -4,15 +4,15 @@ use super::client::Client;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
 use super::transaction::{self, Effects, Writes};
-use super::{End, Session};
-use crate::analysis::SessionEffect;
+use super::{BEYOND_DISCARD, End, Session};
+use crate::analysis::{SessionEffect, SessionEffects};
 use crate::database::statement::server_name;
 use crate::freshness::window::Outcome;
 use crate::freshness::words::Slot;
 use crate::observe::Counter;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
 use crate::upstream::Error;
-use crate::upstream::connection::Connection;
+use crate::upstream::connection::{Connection, Unnamed};
 use crate::upstream::lease::Lease;
 
 impl Session {
@@ -68,19 +68,30 @@ impl Session {
         let mut exposed = self
             .transaction
             .exposes(effects, |gid| services.prepared_transactions.writes(gid));
-        if self.untracked && exposed.contains(&Slot::EVERYTHING) {
-            // What the session has hidden from the analysis may run anything, DDL too.
-            transaction::merge(&mut exposed, &[Slot::CATALOG]);
+        if effects.session.contains(SessionEffect::UnknownCode) {
+            // Code may commit by itself, over a connection of its own.
+            transaction::merge(&mut exposed, &effects.writes);
+        }
+        if self.has_hidden_objects() && part.runs_something() {
+            // A name may stand for a temporary view, or a table with a trigger of its own: for any code.
+            transaction::merge(&mut exposed, &[Slot::EVERYTHING, Slot::CATALOG]);
+            self.transaction.remember_everything();
         }
         self.expose(exposed);
         self.widen_if_outdated(effects);
         self.transaction.sent(effects);
         self.pin(effects.session);
-        self.unjudged.extend(effects.unjudged.iter().cloned());
+        if effects.forgets_untold() {
+            let mut unknown = SessionEffects::default();
+            unknown.insert(SessionEffect::UnknownCode);
+            self.pin(unknown);
+        }
+        self.unjudged.extend(part.unjudged.iter().cloned());
         let server = self.server.as_mut().expect("still attached");
         if part.runs_something() {
             self.services.metrics.add(Counter::UpstreamQueries, 1);
         }
+        server.sync_owed = !server.owed.promises_ready();
         let request = std::mem::take(&mut self.to_server);
         let carried = Relay::new(&mut self.client, server, &request, recording)
             .run()
@@ -94,7 +105,10 @@ impl Session {
                 self.settle(&told, effects)?;
                 Ok(told)
             }
-            Err((broken, told)) => Err(told.farewell.map_or(broken.into(), End::Fatal)),
+            Err((broken, told)) => {
+                self.undo_void(&told);
+                Err(told.farewell.map_or(broken.into(), End::Fatal))
+            }
         }
     }
 
@@ -127,21 +141,27 @@ impl Session {
         }
     }
 
-    /// Draws the consequences of what the server has said.
-    fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
+    /// After an error: what was skipped has not happened.
+    fn undo_void(&mut self, told: &Told) {
         let server = self.server.as_mut().expect("the server has just answered");
+        if told.failed {
+            server.prepared.unnamed = Unnamed::Unsure;
+        }
         for parsing in &told.void {
-            if parsing.unnamed {
-                server.prepared.unnamed = None;
-            } else {
+            if let Some(statement) = parsing.statement {
                 // It may be there from before: a Close that came ahead of the Parse was skipped with it.
-                server.prepared.remove(parsing.statement);
-                server.leftovers.push(server_name(parsing.statement).into());
+                server.prepared.remove(statement);
+                server.leftovers.push(server_name(statement).into());
             }
             if let Some(name) = &parsing.client_name {
                 self.statements.remove(name);
             }
         }
+    }
+
+    /// Draws the consequences of what the server has said.
+    fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
+        self.undo_void(told);
         self.widen_if_outdated(effects);
         let server = self.server.as_mut().expect("still attached");
         self.skip_to_sync = told.skips_to_sync;
@@ -208,7 +228,7 @@ impl Session {
             }
         }
         if discards && told.tag == b"DISCARD ALL" {
-            self.unpin();
+            self.unpin(BEYOND_DISCARD);
         }
     }
 

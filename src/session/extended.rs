@@ -21,6 +21,7 @@ use crate::database::statement::Statement;
 use crate::freshness::words::Slot;
 use crate::observe::Route;
 use crate::protocol::backend::{BIND_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
+use crate::protocol::expect::Expected;
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::{
     self, BIND, Bind, DESCRIBE, EXECUTE, Execute, PARSE, Parse, SYNC, Target,
@@ -251,7 +252,7 @@ impl Session {
         bytes: &[u8],
         frames: &[Frame],
     ) -> (Effects, Option<Arc<Statement>>) {
-        let (database, dialect) = (Arc::clone(&self.database), self.dialect);
+        let (database, dialect) = (Arc::clone(&self.database), self.dialect());
         let server = self.server.as_mut().expect("the caller has attached");
         let mut outgoing = Outgoing {
             server,
@@ -260,7 +261,8 @@ impl Session {
             portals: &mut self.portals,
             catalog: self.services.freshness.words().raw(Slot::CATALOG),
             prepared_max: self.services.config.pool.prepared_statements_max,
-            intern: &|tail| database.statement(tail, dialect),
+            intern: &|tail, dialect| database.statement(tail, dialect),
+            dialect,
             plan: &|statement| database.plan(statement),
             effects: Effects::default(),
             executed: None,
@@ -300,18 +302,10 @@ impl Session {
                 .extend_from_slice(&self.transaction.status.ready_for_query());
             return Ok(());
         }
-        let sync = [Frame {
-            tag: SYNC,
-            start: 0,
-            end: frontend::SYNC_MESSAGE.len(),
-        }];
-        self.forward(
-            &frontend::SYNC_MESSAGE,
-            &sync,
-            None,
-            Reason::Pipeline,
-            Instant::now(),
-        )
-        .await
+        self.to_server.extend_from_slice(&frontend::SYNC_MESSAGE);
+        let server = self.server.as_mut().expect("just seen to be there");
+        server.owed.push(Expected::Ready);
+        self.exchange(&Effects::default(), None).await?;
+        Ok(())
     }
 }

@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::transaction::Effects;
-use crate::cache::key::StatementId;
+use super::transaction::{Effects, MAY_CHANGE_SETTINGS};
+use crate::analysis::Dialect;
 use crate::database::statement::{Plan, Statement};
 use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
 use crate::protocol::expect::{Expected, Origin};
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::*;
-use crate::upstream::connection::{Connection, Parsing};
+use crate::upstream::connection::{Connection, Parsing, Unnamed};
 
 /// Statements and portals by the client's names.
 pub(super) type Named = HashMap<Box<[u8]>, Arc<Statement>>;
@@ -31,7 +31,9 @@ pub(super) struct Outgoing<'a> {
     /// The catalog's word: what was parsed under another is parsed anew.
     pub(super) catalog: u64,
     pub(super) prepared_max: usize,
-    pub(super) intern: &'a dyn Fn(&[u8]) -> Arc<Statement>,
+    pub(super) intern: &'a dyn Fn(&[u8], Dialect) -> Arc<Statement>,
+    /// How the server reads a text, as far as is known.
+    pub(super) dialect: Dialect,
     pub(super) plan: &'a dyn Fn(&Arc<Statement>) -> Arc<Plan>,
     /// What the messages may do, so far.
     pub(super) effects: Effects,
@@ -39,14 +41,11 @@ pub(super) struct Outgoing<'a> {
     pub(super) executed: Option<Arc<Statement>>,
 }
 
-/// A Parse that leaves nothing to forget if it fails.
-fn nameless(unnamed: bool) -> Parsing {
-    Parsing {
-        statement: StatementId(0),
-        unnamed,
-        client_name: None,
-    }
-}
+/// There is nothing to forget if the message turns out void.
+const NOTHING: Parsing = Parsing {
+    statement: None,
+    client_name: None,
+};
 
 impl Outgoing<'_> {
     /// Writes one message.
@@ -63,6 +62,17 @@ impl Outgoing<'_> {
         }
     }
 
+    /// The statement of a text, read with care behind anything that may have changed how texts are read.
+    fn intern(&self, tail: &[u8]) -> Arc<Statement> {
+        let changes = self.effects.session.intersects(MAY_CHANGE_SETTINGS);
+        let dialect = if changes {
+            Dialect::UNKNOWN
+        } else {
+            self.dialect
+        };
+        (self.intern)(tail, dialect)
+    }
+
     fn verbatim(&mut self, message: &[u8], expected: Expected<Parsing>) {
         self.bytes.extend_from_slice(message);
         self.server.owed.push(expected);
@@ -70,35 +80,35 @@ impl Outgoing<'_> {
 
     fn parse(&mut self, message: &[u8], body: &[u8]) {
         let Some(parse) = Parse::read(body) else {
-            return self.verbatim(
-                message,
-                Expected::ParseComplete(Origin::Client, nameless(true)),
-            );
+            return self.verbatim(message, Expected::ParseComplete(Origin::Client, NOTHING));
         };
         if parse.name.is_empty() {
-            let statement = (self.intern)(parse.tail);
+            let statement = self.intern(parse.tail);
             let parsing = Parsing {
-                statement: statement.id(),
-                unnamed: true,
+                statement: None,
                 client_name: Some(parse.name.into()),
             };
-            self.server.prepared.unnamed = Some(statement.id());
+            self.server.prepared.unnamed = Unnamed::Known(statement.id());
             self.statements.insert(parse.name.into(), statement);
             return self.verbatim(message, Expected::ParseComplete(Origin::Client, parsing));
         }
         if self.statements.contains_key(parse.name) {
             return self.parse_taken_name(message, parse.name);
         }
-        let statement = (self.intern)(parse.tail);
+        let statement = self.intern(parse.tail);
         if self
             .server
             .prepared
             .is_prepared_under(statement.id(), self.catalog)
         {
             self.server.prepared.touch(statement.id());
+            let parsing = Parsing {
+                statement: None,
+                client_name: Some(parse.name.into()),
+            };
             self.server
                 .owed
-                .push(Expected::Local(PARSE_COMPLETE_MESSAGE));
+                .push(Expected::Local(PARSE_COMPLETE_MESSAGE, parsing));
         } else {
             if self.server.prepared.remove(statement.id()) {
                 self.close_on_server(&statement.server_name());
@@ -115,11 +125,8 @@ impl Outgoing<'_> {
         write_parse(self.bytes, name, &EMPTY);
         self.server
             .owed
-            .push(Expected::ParseComplete(Origin::Proxy, nameless(true)));
-        self.verbatim(
-            message,
-            Expected::ParseComplete(Origin::Client, nameless(true)),
-        );
+            .push(Expected::ParseComplete(Origin::Proxy, NOTHING));
+        self.verbatim(message, Expected::ParseComplete(Origin::Client, NOTHING));
         self.server.leftovers.push(name.into());
     }
 
@@ -152,8 +159,7 @@ impl Outgoing<'_> {
         }
         write_parse(self.bytes, &name, statement.tail());
         let parsing = Parsing {
-            statement: statement.id(),
-            unnamed: false,
+            statement: Some(statement.id()),
             client_name,
         };
         self.server
@@ -170,7 +176,8 @@ impl Outgoing<'_> {
     /// `None` where the client's own name is right: for the unnamed one, and one that does not exist.
     fn prepare(&mut self, name: &[u8]) -> Option<Vec<u8>> {
         let Some(statement) = self.statements.get(name).cloned() else {
-            if name.is_empty() && self.server.prepared.unnamed.take().is_some() {
+            if name.is_empty() && self.server.prepared.unnamed != Unnamed::Absent {
+                self.server.prepared.unnamed = Unnamed::Absent;
                 self.close_on_server(name);
             }
             return None;
@@ -181,12 +188,11 @@ impl Outgoing<'_> {
             }
             return Some(statement.server_name());
         }
-        if self.server.prepared.unnamed != Some(statement.id()) {
-            self.server.prepared.unnamed = Some(statement.id());
+        if self.server.prepared.unnamed != Unnamed::Known(statement.id()) {
+            self.server.prepared.unnamed = Unnamed::Known(statement.id());
             write_parse(self.bytes, name, statement.tail());
             let parsing = Parsing {
-                statement: statement.id(),
-                unnamed: true,
+                statement: None,
                 client_name: None,
             };
             self.server
@@ -267,11 +273,11 @@ impl Outgoing<'_> {
                 if known && !name.is_empty() {
                     self.server
                         .owed
-                        .push(Expected::Local(CLOSE_COMPLETE_MESSAGE));
+                        .push(Expected::Local(CLOSE_COMPLETE_MESSAGE, NOTHING));
                     return;
                 }
                 if name.is_empty() {
-                    self.server.prepared.unnamed = None;
+                    self.server.prepared.unnamed = Unnamed::Absent;
                 }
             }
             Some(Target::Portal(name)) => drop(self.portals.remove(name)),

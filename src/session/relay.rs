@@ -82,7 +82,11 @@ impl<'a> Relay<'a> {
     pub(super) async fn run(mut self) -> Result<Told, (Broken, Told)> {
         match self.carry().await {
             Ok(()) => Ok(self.told),
-            Err(broken) => Err((broken, self.told)),
+            Err(broken) => {
+                // Half a message, or half a pipeline, is on its way.
+                self.server.sync_owed |= !self.request.is_empty();
+                Err((broken, self.told))
+            }
         }
     }
 
@@ -206,6 +210,7 @@ impl<'a> Relay<'a> {
             backend::READY_FOR_QUERY => {
                 let status = TransactionStatus::read(body).ok_or(Unexpected(frame.tag))?;
                 self.server.status = status;
+                self.server.sync_owed = false;
                 self.told.ready = Some(status);
             }
             backend::COPY_IN_RESPONSE => self.server.copying = true,
@@ -246,7 +251,7 @@ impl<'a> Relay<'a> {
                     _ => break,
                 }
                 let bytes = self.client.inbox.split_to(here);
-                self.server.send(&bytes).await.map_err(Broken::Server)?;
+                self.push(&bytes).await?;
                 self.pass_rest(frame.end - here).await?;
             }
             if ended {
@@ -255,7 +260,9 @@ impl<'a> Relay<'a> {
             }
             if frame::complete(&self.server.inbox, 0)?.is_some() {
                 self.server.copying = false;
-                self.forward_what_is_there().await?;
+                let forwarded = self.forward_what_is_there().await;
+                self.server.copying = forwarded.is_err();
+                forwarded?;
                 if self.told.failed {
                     return Ok(false);
                 }
@@ -269,6 +276,15 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Sends data of a COPY. What the server says meanwhile is kept for later.
+    async fn push(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
+        while !bytes.is_empty() {
+            let sent = self.server.send_or_receive(bytes).await;
+            bytes = &bytes[sent.map_err(Broken::Server)?..];
+        }
+        Ok(())
+    }
+
     /// Passes on the rest of a message of the client's.
     async fn pass_rest(&mut self, mut missing: usize) -> Result<(), Broken> {
         while missing > 0 {
@@ -277,7 +293,7 @@ impl<'a> Relay<'a> {
             }
             let here = missing.min(self.client.inbox.len());
             let bytes = self.client.inbox.split_to(here);
-            self.server.send(&bytes).await.map_err(Broken::Server)?;
+            self.push(&bytes).await?;
             missing -= here;
         }
         Ok(())

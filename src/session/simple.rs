@@ -19,13 +19,21 @@ use crate::protocol::expect::{Expected, Origin};
 use crate::protocol::frame::{Frame, HEADER};
 use crate::protocol::frontend;
 use crate::reason::Reason;
+use crate::upstream::connection::Unnamed;
 
 /// A result above this is sent in two pieces instead of being copied behind what precedes it.
 pub(super) const COPY_MAX_BYTES: usize = 16 * 1024;
 
+/// What has piled up beyond this goes out before more is added.
+const OUTBOX_MAX_BYTES: usize = 64 * 1024;
+
 impl Session {
     /// Answers a Query or FunctionCall message.
     pub(super) async fn query(&mut self, bytes: BytesMut, frame: Frame) -> Result<(), End> {
+        if self.skip_to_sync {
+            // The server would not hear it, and so it is not sent.
+            return Ok(());
+        }
         let started = Instant::now();
         self.awaits_sync = false;
         let text = match frame.tag {
@@ -118,7 +126,7 @@ impl Session {
         self.close_leftovers();
         self.to_server.extend_from_slice(bytes);
         let server = self.server.as_mut().expect("just attached");
-        server.prepared.unnamed = None;
+        server.prepared.unnamed = Unnamed::Absent;
         server.owed.push(Expected::Query(Origin::Client));
         Ok(())
     }
@@ -135,7 +143,7 @@ impl Session {
 
     /// Appends a result to what goes out, without copying it if it is long.
     pub(super) async fn write_result(&mut self, bytes: &[u8]) -> Result<(), End> {
-        if bytes.len() > COPY_MAX_BYTES {
+        if bytes.len() > COPY_MAX_BYTES || self.client.outbox.len() > OUTBOX_MAX_BYTES {
             self.client.send(bytes).await.map_err(Broken::Client)?;
         } else {
             self.client.outbox.extend_from_slice(bytes);

@@ -31,8 +31,19 @@ pub type Parameters = BTreeMap<Box<[u8]>, Box<[u8]>>;
 pub struct Baseline {
     /// What the server reported at start-up.
     pub parameters: Parameters,
+    /// The database it is connected to.
+    pub database: DatabaseId,
     /// Settings it does not report and that make a difference, as [`super::login`] asked for them.
     pub settings: Box<[u8]>,
+}
+
+/// A database of the server. Clients may know it by another name: PostgreSQL cuts names at 63 bytes.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct DatabaseId {
+    /// Its oid: another one if it was dropped and created anew.
+    pub oid: u32,
+    /// Its name.
+    pub name: String,
 }
 
 impl Baseline {
@@ -43,13 +54,11 @@ impl Baseline {
     }
 }
 
-/// What a session wants to know again when a Parse turns out void.
+/// What a session wants to know again when a message turns out void.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Parsing {
-    /// The statement.
-    pub statement: StatementId,
-    /// Was it parsed under the server's unnamed statement?
-    pub unnamed: bool,
+    /// The statement that is not prepared on the server after all, under its own name.
+    pub statement: Option<StatementId>,
     /// The client's own name for it, if the client sent the Parse.
     pub client_name: Option<Box<[u8]>>,
 }
@@ -60,7 +69,19 @@ pub struct Prepared {
     named: HashMap<StatementId, Named>,
     uses: u64,
     /// What the server's unnamed statement is.
-    pub unnamed: Option<StatementId>,
+    pub unnamed: Unnamed,
+}
+
+/// What is known of a server's unnamed statement.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Unnamed {
+    /// There is none.
+    #[default]
+    Absent,
+    /// It is this one.
+    Known(StatementId),
+    /// A message that would have changed it may have been skipped.
+    Unsure,
 }
 
 #[derive(Debug)]
@@ -123,7 +144,7 @@ impl Prepared {
     /// Forgets all of them: the server has, too.
     pub fn clear(&mut self) {
         self.named.clear();
-        self.unnamed = None;
+        self.unnamed = Unnamed::Absent;
     }
 }
 
@@ -146,6 +167,8 @@ pub struct Connection {
     pub partial: usize,
     /// A COPY into the server waits for data.
     pub copying: bool,
+    /// Something was sent that only a Sync can end, and it has not been sent yet.
+    pub sync_owed: bool,
     /// The commit window of what was sent to it.
     pub window: Option<Window>,
     /// The settings its session started with.
@@ -249,6 +272,7 @@ impl Connection {
             && self.window.is_none()
             && self.partial == 0
             && !self.copying
+            && !self.sync_owed
             && self.status == TransactionStatus::Idle
     }
 
@@ -334,6 +358,7 @@ impl Connection {
                         self.note_parameter(body);
                     }
                     backend::READY_FOR_QUERY => {
+                        self.sync_owed = false;
                         self.status = TransactionStatus::read(body)
                             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
                         return Ok(());
