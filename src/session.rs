@@ -92,7 +92,7 @@ pub struct Session {
     pipeline_open: bool,
     /// What its parts so far may do.
     unfinished: Effects,
-    /// After an error in the extended protocol everything is ignored up to the Sync.
+    /// After an error in the extended protocol everything is ignored up to the Sync, simple queries included.
     skip_to_sync: bool,
     leaving: bool,
 

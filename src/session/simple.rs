@@ -25,6 +25,9 @@ pub(super) const COPY_MAX_BYTES: usize = 16 * 1024;
 impl Session {
     /// Answers a Query or FunctionCall message.
     pub(super) async fn query(&mut self, bytes: BytesMut, frame: Frame) -> Result<(), End> {
+        if self.skip_to_sync {
+            return Ok(());
+        }
         let started = Instant::now();
         let text = match frame.tag {
             frontend::QUERY => frontend::query(frame.body(&bytes)),
