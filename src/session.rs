@@ -84,6 +84,8 @@ pub struct Session {
     transaction: Transaction,
     statements: HashMap<Box<[u8]>, Arc<Statement>>,
     portals: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// Statements that the request at hand closes by DEALLOCATE.
+    deallocated: Vec<Box<[u8]>>,
     server: Option<Lease>,
     pins: SessionEffects,
     /// The session's state differs from its baseline in a way that is not part of the cache key.
@@ -172,6 +174,7 @@ impl Session {
             transaction: Transaction::default(),
             statements: HashMap::new(),
             portals: HashMap::new(),
+            deallocated: Vec::new(),
             server: None,
             pins: SessionEffects::default(),
             untracked: false,

@@ -271,6 +271,7 @@ impl Session {
             plan: &|statement| database.plan(statement),
             effects: Effects::default(),
             executed: None,
+            deallocated: &mut self.deallocated,
         };
         for &frame in frames {
             outgoing.write(bytes, frame);
