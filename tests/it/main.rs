@@ -3,6 +3,7 @@
 
 mod demo;
 mod extended_query;
+mod malformed;
 mod migrate;
 mod pipelines;
 mod sandbox;
