@@ -34,6 +34,7 @@ use crate::database::Database;
 use crate::database::statement::Statement;
 use crate::observe::{Counter, Route};
 use crate::protocol::backend::TransactionStatus;
+use crate::protocol::frontend::Malformed;
 use crate::services::{Context, Services};
 use crate::upstream::Error;
 use crate::upstream::cancel::CancelSlot;
@@ -62,9 +63,9 @@ enum End {
     /// The client cancelled while it waited. Only the request ends.
     #[error("cancelled")]
     Cancelled,
-    /// The client sent a message type that does not exist.
-    #[error("invalid frontend message type {0}")]
-    UnknownMessage(u8),
+    /// The client sent what cannot be a message.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
 }
 
 /// A logged-in client.
@@ -84,6 +85,8 @@ pub struct Session {
     transaction: Transaction,
     statements: HashMap<Box<[u8]>, Arc<Statement>>,
     portals: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// Statements that the request at hand closes by DEALLOCATE.
+    deallocated: Vec<Box<[u8]>>,
     server: Option<Lease>,
     pins: SessionEffects,
     /// The session's state differs from its baseline in a way that is not part of the cache key.
@@ -96,7 +99,7 @@ pub struct Session {
     awaits_sync: bool,
     /// What its parts so far may do.
     unfinished: Effects,
-    /// After an error in the extended protocol everything is ignored up to the Sync.
+    /// After an error in the extended protocol everything is ignored up to the Sync, simple queries included.
     skip_to_sync: bool,
     leaving: bool,
 
@@ -183,6 +186,7 @@ impl Session {
             transaction: Transaction::default(),
             statements: HashMap::new(),
             portals: HashMap::new(),
+            deallocated: Vec::new(),
             server: None,
             pins: SessionEffects::default(),
             untracked: false,
@@ -214,9 +218,8 @@ impl Session {
                 Ok(Some(Request::Query(bytes, frame))) => self.query(bytes, frame).await,
                 Ok(Some(Request::Segment(bytes, frames))) => self.segment(bytes, frames).await,
                 Ok(Some(Request::Terminate)) => return End::Terminated,
-                Ok(Some(Request::Unknown(tag))) => return End::UnknownMessage(tag),
                 Ok(None) => self.wait().await,
-                Err(length) => return End::Broken(length.into()),
+                Err(malformed) => return malformed.into(),
             };
             if let Err(end) = served {
                 return end;

@@ -215,10 +215,14 @@ impl Session {
         }
     }
 
-    /// DISCARD ALL and DEALLOCATE ALL have made the server forget.
+    /// DISCARD ALL and DEALLOCATE have made the server forget.
     fn note_forgetting(&mut self, told: &Told, effects: &Effects) {
+        let deallocated = std::mem::take(&mut self.deallocated);
         if told.failed {
             return;
+        }
+        for name in deallocated {
+            self.statements.remove(&name);
         }
         let discards = effects.session.contains(SessionEffect::DiscardAll);
         if discards || told.tag == b"DEALLOCATE ALL" {

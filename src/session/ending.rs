@@ -33,9 +33,10 @@ impl Session {
                 "terminating connection because the server connection was lost".to_owned(),
             )),
             End::Broken(Broken::Unexpected(error)) => Some(("08P01", error.to_string())),
+            End::Broken(Broken::Malformed(error)) => Some(("08P01", error.to_string())),
             End::Broken(Broken::Length(error)) => Some(("08P01", error.to_string())),
             End::Refused(error) => Some((error.sqlstate(), error.to_string())),
-            End::UnknownMessage(_) => Some(("08P01", end.to_string())),
+            End::Malformed(malformed) => Some(("08P01", malformed.to_string())),
         };
         if let Some((sqlstate, message)) = last_words {
             backend::write_error(&mut self.client.outbox, Severity::Fatal, sqlstate, &message);

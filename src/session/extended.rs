@@ -24,7 +24,7 @@ use crate::protocol::backend::{BIND_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
 use crate::protocol::expect::Expected;
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::{
-    self, BIND, Bind, DESCRIBE, EXECUTE, Execute, PARSE, Parse, SYNC, Target,
+    self, BIND, Bind, CLOSE, DESCRIBE, EXECUTE, Execute, PARSE, Parse, SYNC, Target,
 };
 use crate::reason::Reason;
 
@@ -67,6 +67,14 @@ impl<'a> Unit<'a> {
         }
         Execute::read(next.body(bytes))
             .filter(|run| run.portal.is_empty() && run.row_limit <= 0)?;
+        // Only a server has the portal that this asks for once more.
+        if rest
+            .as_slice()
+            .first()
+            .is_some_and(|next| matches!(next.tag, EXECUTE | DESCRIBE | CLOSE))
+        {
+            return None;
+        }
         Some(Self {
             frames: frames.len() - rest.len(),
             parse,
@@ -266,6 +274,7 @@ impl Session {
             plan: &|statement| database.plan(statement),
             effects: Effects::default(),
             executed: None,
+            deallocated: &mut self.deallocated,
         };
         for &frame in frames {
             outgoing.write(bytes, frame);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::transaction::{Effects, MAY_CHANGE_SETTINGS};
-use crate::analysis::Dialect;
+use crate::analysis::{Deallocate, Dialect};
 use crate::database::statement::{Plan, Statement};
 use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
 use crate::protocol::expect::{Expected, Origin};
@@ -39,6 +39,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) effects: Effects,
     /// The first statement that is run.
     pub(super) executed: Option<Arc<Statement>>,
+    /// The client's statements that DEALLOCATE is about to close, unless it fails.
+    pub(super) deallocated: &'a mut Vec<Box<[u8]>>,
 }
 
 /// There is nothing to forget if the message turns out void.
@@ -121,12 +123,18 @@ impl Outgoing<'_> {
     /// The server has to say, in its own words and in the right transaction state, that the name is taken
     /// (42P05). It does not know the name, so it is made to know it first.
     fn parse_taken_name(&mut self, message: &[u8], name: &[u8]) {
+        self.reserve_name(name);
+        self.verbatim(message, Expected::ParseComplete(Origin::Client, NOTHING));
+    }
+
+    /// Makes the server know a client's name for a statement, until the next request. An empty statement
+    /// can be parsed in any state of the transaction.
+    fn reserve_name(&mut self, name: &[u8]) {
         const EMPTY: [u8; 3] = [0; 3];
         write_parse(self.bytes, name, &EMPTY);
         self.server
             .owed
             .push(Expected::ParseComplete(Origin::Proxy, NOTHING));
-        self.verbatim(message, Expected::ParseComplete(Origin::Client, NOTHING));
         self.server.leftovers.push(name.into());
     }
 
@@ -246,11 +254,17 @@ impl Outgoing<'_> {
         if let Some(name) = portal {
             self.forget_stale_portal(name);
         }
-        match portal.and_then(|name| self.portals.get(name)) {
+        match portal.and_then(|name| self.portals.get(name)).cloned() {
             Some(statement) => {
-                let plan = (self.plan)(statement);
-                self.effects.add(statement, &plan);
-                self.executed.get_or_insert_with(|| Arc::clone(statement));
+                let plan = (self.plan)(&statement);
+                self.effects.add(&statement, &plan);
+                if let Some(Deallocate::Name(name)) = statement.parsed().deallocates()
+                    && self.statements.contains_key(name.as_bytes())
+                {
+                    self.reserve_name(name.as_bytes());
+                    self.deallocated.push(name.as_bytes().into());
+                }
+                self.executed.get_or_insert(statement);
             }
             None => self.effects.add_unknown(),
         }

@@ -25,7 +25,10 @@ pub(super) enum Broken {
     /// Server and proxy no longer agree on what was asked.
     #[error("{0}")]
     Unexpected(#[from] Unexpected),
-    /// One of the two sent an impossible length.
+    /// The client sent what cannot be a message.
+    #[error("{0}")]
+    Malformed(#[from] frontend::Malformed),
+    /// The server sent an impossible length.
     #[error("{0}")]
     Length(#[from] InvalidLength),
 }
@@ -238,7 +241,7 @@ impl<'a> Relay<'a> {
         }
         loop {
             let mut ended = false;
-            while !ended && let Some(frame) = frame::header(&self.client.inbox, 0)? {
+            while !ended && let Some(frame) = frontend::header(&self.client.inbox, 0)? {
                 let here = frame.end.min(self.client.inbox.len());
                 match frame.tag {
                     frontend::COPY_DATA => {}

@@ -5,6 +5,7 @@ mod catalog;
 mod demo;
 mod extended_query;
 mod hits;
+mod malformed;
 mod migrate;
 mod pipelines;
 mod raw;
