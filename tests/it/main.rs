@@ -3,6 +3,7 @@
 
 mod demo;
 mod hits;
+mod invalidation;
 mod migrate;
 mod raw;
 mod sandbox;
