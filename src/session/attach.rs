@@ -92,7 +92,7 @@ impl Session {
         self.to_server.shrink_to(64 * 1024);
         match Relay::new(&mut self.client, server, recording).run().await {
             Ok(told) => {
-                self.settle(&told, effects)?;
+                self.settle(&told)?;
                 Ok(told)
             }
             Err((broken, told)) => Err(told.farewell.map_or(broken.into(), End::Fatal)),
@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Draws the consequences of what the server has said.
-    fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
+    fn settle(&mut self, told: &Told) -> Result<(), End> {
         let server = self.server.as_mut().expect("the server has just answered");
         for parsing in &told.void {
             if parsing.unnamed {
@@ -126,6 +126,7 @@ impl Session {
             return Ok(());
         };
         let before = self.transaction.status;
+        let effects = &self.transaction.take_under_way();
         if let Some(window) = server.window.take() {
             let outcome = outcome(before, after, told, effects);
             self.services.metrics.add(

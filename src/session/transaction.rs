@@ -123,6 +123,22 @@ impl Effects {
             && !matches!(control, Control::Script { .. });
     }
 
+    /// Adds those of the next part of the same pipeline.
+    fn join(&mut self, next: &Self) {
+        self.boundary = match (self.statements, next.statements) {
+            (0, _) => next.boundary.clone(),
+            (_, 0) => self.boundary.clone(),
+            _ if self.boundary == Boundary::None && next.boundary == Boundary::None => {
+                Boundary::None
+            }
+            _ => Boundary::Script,
+        };
+        self.statements += next.statements;
+        merge(&mut self.writes, &next.writes);
+        self.session = self.session.union(next.session);
+        self.rollback_is_provable &= next.rollback_is_provable && self.statements <= 1;
+    }
+
     /// Does the request execute anything?
     pub(super) const fn runs_something(&self) -> bool {
         self.statements > 0
@@ -155,6 +171,8 @@ pub(super) struct Transaction {
     pub(super) status: TransactionStatus,
     written: Writes,
     reads_committed: bool,
+    /// What was sent since then: a pipeline may go out in parts, and has one end.
+    under_way: Effects,
 }
 
 impl Transaction {
@@ -194,11 +212,17 @@ impl Transaction {
         }
     }
 
-    /// A request was sent to the server.
+    /// A request, or a part of a pipeline, is sent to the server.
     pub(super) fn sent(&mut self, effects: &Effects) {
+        self.under_way.join(effects);
         if self.status != TransactionStatus::Idle {
             self.remember(effects);
         }
+    }
+
+    /// Takes everything that was sent since the server was last ready.
+    pub(super) fn take_under_way(&mut self) -> Effects {
+        std::mem::take(&mut self.under_way)
     }
 
     /// The server is ready again. Returns what a transaction has written that was prepared just now.
