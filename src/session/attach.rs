@@ -78,6 +78,9 @@ impl Session {
             }
         }
         self.transaction.sent(effects);
+        if self.transaction.sends_script() {
+            services.prepared_transactions.forget_all();
+        }
         self.pin(effects);
         let server = self.server.as_mut().expect("still attached");
         if effects.runs_something() {
@@ -161,7 +164,7 @@ impl Session {
             Boundary::CommitPrepared(gid) | Boundary::RollBackPrepared(gid) if !told.failed => {
                 transactions.finish(gid);
             }
-            // A script may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
+            // What a script prepares is not noted, so that its commit counts as unknown.
             _ => {}
         }
     }

@@ -220,6 +220,11 @@ impl Transaction {
         }
     }
 
+    /// Does what was sent since the server was last ready control transactions in a way that is not followed?
+    pub(super) fn sends_script(&self) -> bool {
+        self.under_way.boundary == Boundary::Script
+    }
+
     /// Takes everything that was sent since the server was last ready.
     pub(super) fn take_under_way(&mut self) -> Effects {
         std::mem::take(&mut self.under_way)
