@@ -152,6 +152,12 @@ impl PreparedTransactions {
         known.unwrap_or_else(|| [Slot::EVERYTHING, Slot::CATALOG].into())
     }
 
+    /// Something is sent that may end and prepare transactions under names nobody looks at: from here on, what
+    /// a name stands for is not known.
+    pub fn forget_all(&self) {
+        self.writes.lock().clear();
+    }
+
     /// It was committed or rolled back.
     pub fn finish(&self, gid: &str) {
         self.writes.lock().remove(gid);

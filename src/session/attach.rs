@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
-use super::transaction::{self, Effects, Writes};
+use super::transaction::{self, Boundary, Effects, Writes};
 use super::{BEYOND_DISCARD, End, Session};
 use crate::analysis::{SessionEffect, SessionEffects};
 use crate::database::statement::server_name;
@@ -80,6 +80,10 @@ impl Session {
         self.expose(exposed);
         self.widen_if_outdated(effects);
         self.transaction.sent(effects);
+        if effects.boundary == Boundary::Script {
+            // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
+            self.services.prepared_transactions.forget_all();
+        }
         self.pin(effects.session);
         if effects.forgets_untold() {
             let mut unknown = SessionEffects::default();
@@ -201,7 +205,6 @@ impl Session {
     }
 
     fn note_two_phase(&self, told: &Told, effects: &Effects, written: &[Slot]) {
-        use super::transaction::Boundary;
         let transactions = &self.services.prepared_transactions;
         match &effects.boundary {
             Boundary::Prepare(gid) if told.tag == b"PREPARE TRANSACTION" => {
@@ -265,7 +268,6 @@ fn outcome(
     told: &Told,
     effects: &Effects,
 ) -> Outcome {
-    use super::transaction::Boundary;
     let alone = before == TransactionStatus::Idle && after == TransactionStatus::Idle;
     match &effects.boundary {
         Boundary::None if alone && told.failed && effects.rollback_is_provable => {

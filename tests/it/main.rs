@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod catalog;
+mod checker;
 mod demo;
 mod extended_query;
 mod hits;
+mod invalidation;
 mod malformed;
 mod migrate;
 mod pipelines;

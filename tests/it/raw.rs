@@ -164,6 +164,18 @@ impl Script {
         self
     }
 
+    pub(crate) fn copy_data(mut self, data: &[u8]) -> Self {
+        frontend::CopyData::new(data)
+            .expect("it is short")
+            .write(&mut self.0);
+        self
+    }
+
+    pub(crate) fn copy_done(mut self) -> Self {
+        frontend::copy_done(&mut self.0);
+        self
+    }
+
     pub(crate) fn flush(mut self) -> Self {
         frontend::flush(&mut self.0);
         self
