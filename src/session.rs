@@ -92,13 +92,10 @@ pub struct Session {
     unjudged: Vec<Arc<Statement>>,
     /// A pipeline has been sent in part; its Sync is still to come.
     pipeline_open: bool,
-<<<<<<< HEAD
     /// The request at hand is a pipeline whose Sync has not come yet.
     awaits_sync: bool,
-=======
     /// What its parts so far may do.
     unfinished: Effects,
->>>>>>> h5
     /// After an error in the extended protocol everything is ignored up to the Sync.
     skip_to_sync: bool,
     leaving: bool,
@@ -192,11 +189,8 @@ impl Session {
             untracked: false,
             unjudged: Vec::new(),
             pipeline_open: false,
-<<<<<<< HEAD
             awaits_sync: false,
-=======
             unfinished: Effects::default(),
->>>>>>> h5
             skip_to_sync: false,
             leaving: false,
             key: Vec::new(),
