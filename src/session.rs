@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use client::{Client, Request};
 use relay::Broken;
-use transaction::Transaction;
+use transaction::{Effects, Transaction};
 
 use crate::analysis::{Dialect, SessionEffect, SessionEffects};
 use crate::cache::key::ContextId;
