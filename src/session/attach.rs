@@ -1,6 +1,7 @@
 //! Getting hold of a server connection and sending it a request, with its commit window open.
 
 use super::client::Client;
+use super::outgoing::Renaming;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
 use super::transaction::Effects;
@@ -11,8 +12,9 @@ use crate::freshness::window::Outcome;
 use crate::freshness::words::Slot;
 use crate::observe::Counter;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
+use crate::protocol::expect::{Expected, Origin};
 use crate::upstream::Error;
-use crate::upstream::connection::Connection;
+use crate::upstream::connection::{Connection, Parsing, Unnamed};
 use crate::upstream::lease::Lease;
 
 impl Session {
@@ -104,19 +106,8 @@ impl Session {
 
     /// Draws the consequences of what the server has said.
     fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
+        self.forget_void(&told.void);
         let server = self.server.as_mut().expect("the server has just answered");
-        for parsing in &told.void {
-            if parsing.unnamed {
-                server.prepared.unnamed = None;
-            } else {
-                // It may be there from before: a Close that came ahead of the Parse was skipped with it.
-                server.prepared.remove(parsing.statement);
-                server.leftovers.push(server_name(parsing.statement).into());
-            }
-            if let Some(name) = &parsing.client_name {
-                self.statements.remove(name);
-            }
-        }
         self.skip_to_sync = told.skips_to_sync;
         if told.settings_changed {
             self.told_settings = server.parameters.clone();
@@ -129,6 +120,7 @@ impl Session {
             self.unfinished = effects.clone();
             return Ok(());
         };
+        self.renamings.clear();
         let before = self.transaction.status;
         if let Some(window) = server.window.take() {
             let outcome = outcome(before, after, told, effects);
@@ -151,6 +143,41 @@ impl Session {
         }
         self.release_if_free();
         Ok(())
+    }
+
+    /// Undoes what was noted of messages that the server has refused or skipped.
+    fn forget_void(&mut self, void: &[Expected<Parsing>]) {
+        let server = self.server.as_mut().expect("the server has just answered");
+        for expected in void {
+            match expected {
+                Expected::ParseComplete(_, Parsing::Named(statement)) => {
+                    // It may be there from before: a Close that came ahead of the Parse was skipped with it.
+                    server.prepared.remove(*statement);
+                    server.leftovers.push(server_name(*statement).into());
+                }
+                Expected::ParseComplete(_, Parsing::Unnamed) | Expected::CloseComplete(_) => {
+                    server.prepared.unnamed = Unnamed::Unknown;
+                }
+                Expected::ParseComplete(_, Parsing::Other)
+                | Expected::BindComplete
+                | Expected::Execution
+                | Expected::Local(_)
+                | Expected::PortalDescription
+                | Expected::Query(_)
+                | Expected::Ready
+                | Expected::StatementDescription
+                | Expected::StatementRows => {}
+            }
+        }
+        let skipped = void.iter().filter(|owed| Renaming::is_of(owed)).count();
+        let kept = self.renamings.len().saturating_sub(skipped);
+        for renaming in self.renamings.drain(kept..).rev() {
+            renaming.undo(&mut self.statements, &mut self.portals);
+        }
+        if let Some(Expected::ParseComplete(Origin::Client, Parsing::Unnamed)) = void.first() {
+            // A Parse that fails has done away with the unnamed statement before.
+            self.statements.remove(b"".as_slice());
+        }
     }
 
     fn note_two_phase(&self, told: &Told, effects: &Effects, written: &[Slot]) {

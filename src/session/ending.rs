@@ -11,6 +11,7 @@ use super::{End, Session};
 use crate::freshness::window::Outcome;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
 use crate::protocol::frontend::SYNC_MESSAGE;
+use crate::upstream::connection::Unnamed;
 use crate::upstream::lease::Lease;
 
 /// How long a server may take to roll back and forget.
@@ -87,7 +88,7 @@ async fn see_through(mut server: Lease, pipeline_open: bool, pinned: bool) {
             return;
         }
         server.owed = Default::default();
-        server.prepared.unnamed = None;
+        server.prepared.unnamed = Unnamed::Absent;
     }
     if let Some(window) = server.window.take() {
         window.close(Outcome::Committed);

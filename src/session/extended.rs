@@ -21,6 +21,7 @@ use crate::database::statement::Statement;
 use crate::freshness::words::Slot;
 use crate::observe::Route;
 use crate::protocol::backend::{BIND_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
+use crate::protocol::expect::Expected;
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::{
     self, BIND, Bind, CLOSE, DESCRIBE, EXECUTE, Execute, PARSE, Parse, SYNC, Target,
@@ -66,12 +67,9 @@ impl<'a> Unit<'a> {
         }
         Execute::read(next.body(bytes))
             .filter(|run| run.portal.is_empty() && run.row_limit <= 0)?;
-        // Only a server has the portal that this asks for once more.
-        if rest
-            .as_slice()
-            .first()
-            .is_some_and(|next| matches!(next.tag, EXECUTE | DESCRIBE | CLOSE))
-        {
+        // Only a server has the portal, should it be asked for once more before there is another.
+        let mut behind = rest.as_slice().iter().take_while(|next| next.tag != BIND);
+        if behind.any(|next| matches!(next.tag, EXECUTE | DESCRIBE | CLOSE)) {
             return None;
         }
         Some(Self {
@@ -265,6 +263,7 @@ impl Session {
             bytes: &mut self.to_server,
             statements: &mut self.statements,
             portals: &mut self.portals,
+            renamings: &mut self.renamings,
             catalog: self.services.freshness.words().raw(Slot::CATALOG),
             prepared_max: self.services.config.pool.prepared_statements_max,
             intern: &|tail| database.statement(tail, dialect),
@@ -302,18 +301,10 @@ impl Session {
             return Ok(());
         }
         self.skip_to_sync = false;
-        let sync = [Frame {
-            tag: SYNC,
-            start: 0,
-            end: frontend::SYNC_MESSAGE.len(),
-        }];
-        self.forward(
-            &frontend::SYNC_MESSAGE,
-            &sync,
-            None,
-            Reason::Pipeline,
-            Instant::now(),
-        )
-        .await
+        // Nothing may go ahead of it: the server would ignore that, too.
+        let server = self.attach().await?;
+        server.owed.push(Expected::Ready);
+        self.to_server.extend_from_slice(&frontend::SYNC_MESSAGE);
+        self.exchange(&Effects::default(), None).await.map(drop)
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use super::client::Client;
 use super::record::Recording;
 use crate::protocol::backend::{self, TransactionStatus};
-use crate::protocol::expect::{Fate, Unexpected};
+use crate::protocol::expect::{Expected, Fate, Unexpected};
 use crate::protocol::frame::{self, Frame, HEADER, InvalidLength};
 use crate::protocol::frontend;
 use crate::upstream::connection::{Connection, Farewell, Parsing};
@@ -46,8 +46,8 @@ pub(super) struct Told {
     pub(super) ready: Option<TransactionStatus>,
     /// After an error, the server ignores everything up to a Sync that has not been sent yet.
     pub(super) skips_to_sync: bool,
-    /// The Parses that turned out void.
-    pub(super) void: Vec<Parsing>,
+    /// What failed, and behind it what the server has skipped.
+    pub(super) void: Vec<Expected<Parsing>>,
     /// The server reported another value of a setting.
     pub(super) settings_changed: bool,
 }
@@ -203,7 +203,7 @@ impl<'a> Relay<'a> {
             self.told.farewell = Some(Farewell::read(body));
         }
         let void = &mut self.told.void;
-        self.told.skips_to_sync = !self.server.owed.on_error(|parsing| void.push(parsing));
+        self.told.skips_to_sync = !self.server.owed.on_error(|expected| void.push(expected));
     }
 
     /// Carries the client's data into the server until the client ends it or the server refuses it. Returns

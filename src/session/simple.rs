@@ -18,6 +18,7 @@ use crate::protocol::expect::{Expected, Origin};
 use crate::protocol::frame::{Frame, HEADER};
 use crate::protocol::frontend;
 use crate::reason::Reason;
+use crate::upstream::connection::Unnamed;
 
 /// A result above this is sent in two pieces instead of being copied behind what precedes it.
 pub(super) const COPY_MAX_BYTES: usize = 16 * 1024;
@@ -119,7 +120,7 @@ impl Session {
         self.close_leftovers();
         self.to_server.extend_from_slice(bytes);
         let server = self.server.as_mut().expect("just attached");
-        server.prepared.unnamed = None;
+        server.prepared.unnamed = Unnamed::Absent;
         server.owed.push(Expected::Query(Origin::Client));
         Ok(())
     }

@@ -43,15 +43,27 @@ impl Baseline {
     }
 }
 
-/// What a session wants to know again when a Parse turns out void.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Parsing {
-    /// The statement.
-    pub statement: StatementId,
-    /// Was it parsed under the server's unnamed statement?
-    pub unnamed: bool,
-    /// The client's own name for it, if the client sent the Parse.
-    pub client_name: Option<Box<[u8]>>,
+/// What a Parse makes the server know, to be forgotten when the Parse turns out void.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Parsing {
+    /// A statement under the name that it has on every connection.
+    Named(StatementId),
+    /// Nothing that lasts.
+    Other,
+    /// The unnamed statement.
+    Unnamed,
+}
+
+/// What is known of the server's unnamed statement.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Unnamed {
+    /// There is none.
+    #[default]
+    Absent,
+    /// It is this one.
+    Statement(StatementId),
+    /// After an error: there may be one, and nobody knows which.
+    Unknown,
 }
 
 /// The statements prepared on one connection.
@@ -60,7 +72,7 @@ pub struct Prepared {
     named: HashMap<StatementId, Named>,
     uses: u64,
     /// What the server's unnamed statement is.
-    pub unnamed: Option<StatementId>,
+    pub unnamed: Unnamed,
 }
 
 #[derive(Debug)]
@@ -123,7 +135,7 @@ impl Prepared {
     /// Forgets all of them: the server has, too.
     pub fn clear(&mut self) {
         self.named.clear();
-        self.unnamed = None;
+        self.unnamed = Unnamed::Absent;
     }
 }
 

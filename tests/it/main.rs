@@ -6,6 +6,7 @@ mod extended_query;
 mod malformed;
 mod migrate;
 mod pipelines;
+mod random_pipelines;
 mod sandbox;
 mod seed;
 mod simple_query;
