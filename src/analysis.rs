@@ -48,6 +48,14 @@ pub struct Dialect {
     pub standard_conforming_strings: bool,
 }
 
+impl Dialect {
+    /// Of a session whose settings are not known.
+    pub const UNKNOWN: Self = Self {
+        utf8: false,
+        standard_conforming_strings: false,
+    };
+}
+
 /// Facts of one text of SQL, independent of any catalog.
 #[derive(Debug)]
 pub struct Parsed {

@@ -15,7 +15,7 @@ use crate::freshness::flight::Flights;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::Slot;
 use crate::observe::Metrics;
-use crate::upstream::connection::Baseline;
+use crate::upstream::connection::{Baseline, DatabaseId};
 use crate::upstream::pool::Settings;
 use crate::upstream::pools::Pools;
 
@@ -40,7 +40,7 @@ pub struct Services {
     pub clients: Arc<Clients>,
     /// What prepared transactions will change when they are committed.
     pub prepared_transactions: PreparedTransactions,
-    databases: Mutex<HashMap<String, Arc<Database>>>,
+    databases: Mutex<HashMap<DatabaseId, Arc<Database>>>,
     contexts: moka::sync::Cache<Context, ContextId, ahash::RandomState>,
     upstream_reachable: AtomicBool,
 }
@@ -52,8 +52,8 @@ pub struct Context {
     pub database: u32,
     /// The start-up parameters, sorted, but for those that no result depends on.
     pub startup: Vec<(Box<[u8]>, Box<[u8]>)>,
-    /// The settings it started with.
-    pub baseline: Arc<Baseline>,
+    /// The settings it started with, but for those that no result depends on.
+    pub baseline: Baseline,
 }
 
 impl Services {
@@ -83,16 +83,16 @@ impl Services {
         })
     }
 
-    /// The database of a name; only for names that a server has accepted.
+    /// A database that a session has been connected to.
     #[must_use]
-    pub fn database(&self, name: &str) -> Arc<Database> {
+    pub fn database(&self, id: &DatabaseId) -> Arc<Database> {
         let mut databases = self.databases.lock();
-        if let Some(known) = databases.get(name) {
+        if let Some(known) = databases.get(id) {
             return Arc::clone(known);
         }
         let (config, freshness) = (Arc::clone(&self.config), Arc::clone(&self.freshness));
-        let database = Database::new(name, config, freshness, Arc::clone(&self.metrics));
-        databases.insert(name.to_owned(), Arc::clone(&database));
+        let database = Database::new(&id.name, config, freshness, Arc::clone(&self.metrics));
+        databases.insert(id.clone(), Arc::clone(&database));
         database
     }
 
@@ -150,6 +150,12 @@ impl PreparedTransactions {
     pub fn writes(&self, gid: &str) -> Box<[Slot]> {
         let known = self.writes.lock().get(gid).cloned();
         known.unwrap_or_else(|| [Slot::EVERYTHING, Slot::CATALOG].into())
+    }
+
+    /// Something is sent that may end and prepare transactions under names nobody looks at: from here on, what
+    /// a name stands for is not known.
+    pub fn forget_all(&self) {
+        self.writes.lock().clear();
     }
 
     /// It was committed or rolled back.

@@ -20,7 +20,7 @@ mod transaction;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use client::{Client, Request};
@@ -86,7 +86,7 @@ pub struct Session {
     transaction: Transaction,
     statements: HashMap<Box<[u8]>, Arc<Statement>>,
     portals: HashMap<Box<[u8]>, Arc<Statement>>,
-    /// What the pipeline so far did to the names of statements.
+    /// What the pipeline so far did to the names of statements and portals.
     renamings: Vec<Renaming>,
     /// Statements that the request at hand closes by DEALLOCATE.
     deallocated: Vec<Box<[u8]>>,
@@ -94,8 +94,12 @@ pub struct Session {
     pins: SessionEffects,
     /// The session's state differs from its baseline in a way that is not part of the cache key.
     untracked: bool,
+    /// Statements that were sent while the catalog was not known, and may have changed the session.
+    unjudged: Vec<Arc<Statement>>,
     /// A pipeline has been sent in part; its Sync is still to come.
     pipeline_open: bool,
+    /// The request at hand is a pipeline whose Sync has not come yet.
+    awaits_sync: bool,
     /// What its parts so far may do.
     unfinished: Effects,
     /// After an error in the extended protocol everything is ignored up to the Sync, simple queries included.
@@ -124,6 +128,9 @@ pub struct Arrival {
     pub admission: Admission,
 }
 
+/// How soon a session that waits for the catalog looks for it again.
+const JUDGE_AGAIN: Duration = Duration::from_millis(20);
+
 /// How much of a slow query's text is logged.
 const SLOW_QUERY_LOG_BYTES: usize = 2000;
 
@@ -143,15 +150,18 @@ impl Session {
             admission,
         } = arrival;
         let startup = pool.startup();
-        let name = startup.database().unwrap_or_default();
-        let database = services.database(&name);
+        let database = services.database(&baseline.database);
         let mut parameters = startup.parameters.clone();
-        parameters.retain(|(name, _)| !WITHOUT_INFLUENCE.contains(&&**name));
+        let matters = |name: &[u8]| !WITHOUT_INFLUENCE.contains(&name);
+        parameters.retain(|(name, _)| matters(name));
         parameters.sort();
+        // The server reports the application's name among its settings.
+        let mut settings = Baseline::clone(&baseline);
+        settings.parameters.retain(|name, _| matters(name));
         let context = services.context(Context {
             database: database.number(),
             startup: parameters,
-            baseline: Arc::clone(&baseline),
+            baseline: settings,
         });
         let reported = |name: &str| {
             baseline
@@ -159,8 +169,9 @@ impl Session {
                 .get(name.as_bytes())
                 .map(|value| &**value)
         };
+        let is_utf8 = |name| reported(name) == Some(b"UTF8");
         let dialect = Dialect {
-            utf8: reported("client_encoding") == Some(b"UTF8"),
+            utf8: is_utf8("client_encoding") && is_utf8("server_encoding"),
             standard_conforming_strings: reported("standard_conforming_strings") == Some(b"on"),
         };
         Self {
@@ -183,7 +194,9 @@ impl Session {
             server: None,
             pins: SessionEffects::default(),
             untracked: false,
+            unjudged: Vec::new(),
             pipeline_open: false,
+            awaits_sync: false,
             unfinished: Effects::default(),
             skip_to_sync: false,
             leaving: false,
@@ -225,6 +238,7 @@ impl Session {
         if self.leaving && may_leave {
             return Err(End::ShuttingDown);
         }
+        let judging = !self.unjudged.is_empty();
         let Some(server) = &mut self.server else {
             tokio::select! {
                 biased;
@@ -245,14 +259,15 @@ impl Session {
                 }
             }
             _ = &mut self.membership.leave, if !self.leaving => self.leaving = true,
+            () = tokio::time::sleep(JUDGE_AGAIN), if judging => self.release_if_free(),
         }
         Ok(())
     }
 
     /// Ties the session to its server connection, if the request may leave something behind on it.
-    fn pin(&mut self, effects: &Effects) {
+    fn pin(&mut self, effects: SessionEffects) {
         for &effect in SessionEffect::ALL {
-            if !effects.session.contains(effect) || !ties(effect) || self.pins.contains(effect) {
+            if !effects.contains(effect) || !ties(effect) || self.pins.contains(effect) {
                 continue;
             }
             if self.pins.is_empty() {
@@ -264,16 +279,39 @@ impl Session {
         }
     }
 
-    fn unpin(&mut self) {
-        if !self.pins.is_empty() {
+    /// May the session have objects of its own that no catalog snapshot shows?
+    fn has_hidden_objects(&self) -> bool {
+        let hidden = [SessionEffect::Temporary, SessionEffect::UnknownCode];
+        self.pins.intersects(SessionEffects::of(&hidden))
+    }
+
+    /// Finds out what statements may have done to the session that were sent before the catalog was known.
+    /// Until then the session keeps its connection and stays away from the cache.
+    fn judge_late(&mut self) {
+        while let Some(statement) = self.unjudged.pop() {
+            let plan = self.database.plan(&statement);
+            if plan.is_blind && !self.database.is_catalog_out_of_reach() {
+                self.unjudged.push(statement);
+                return;
+            }
+            self.pin(plan.session);
+        }
+    }
+
+    /// Unties the session from its connection, but for the effects in `lasting`.
+    fn unpin(&mut self, lasting: SessionEffects) {
+        let kept: SessionEffects = self
+            .pins
+            .iter()
+            .filter(|&pin| lasting.contains(pin))
+            .collect();
+        for gone in self.pins.iter().filter(|&pin| !kept.contains(pin)) {
+            self.pool.count_pin(gone.as_str(), false);
+        }
+        if kept.is_empty() && !self.pins.is_empty() {
             self.pool.count_pinned_session(false);
         }
-        for &effect in SessionEffect::ALL {
-            if self.pins.contains(effect) {
-                self.pool.count_pin(effect.as_str(), false);
-            }
-        }
-        self.pins = SessionEffects::default();
+        self.pins = kept;
         self.untracked = false;
     }
 
@@ -300,9 +338,25 @@ impl Session {
 
     /// The statement of a text with parameter types.
     fn statement(&self, tail: &[u8]) -> Arc<Statement> {
-        self.database.statement(tail, self.dialect)
+        self.database.statement(tail, self.dialect())
+    }
+
+    /// How the server reads this session's texts, as far as is known.
+    fn dialect(&self) -> Dialect {
+        let is_known =
+            !self.untracked && self.unjudged.is_empty() && !self.transaction.has_settings();
+        if is_known {
+            self.dialect
+        } else {
+            Dialect::UNKNOWN
+        }
     }
 }
+
+/// What DISCARD ALL does not undo: loaded libraries, and whatever code keeps for itself (connections to other
+/// servers, a random seed, global variables of procedural languages).
+const BEYOND_DISCARD: SessionEffects =
+    SessionEffects::of(&[SessionEffect::Load, SessionEffect::UnknownCode]);
 
 /// Must the session keep its connection after this?
 const fn ties(effect: SessionEffect) -> bool {

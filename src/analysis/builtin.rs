@@ -248,11 +248,13 @@ const RUNS_TEXT: &[&str] = &[
     "table_to_xmlschema",
 ];
 
-/// VOLATILE functions of contrib modules, written in C, that only make a value.
+/// Functions of contrib modules, written in C, that only make a value.
 const MAKES_A_VALUE: &[&str] = &[
     "gen_random_bytes",
     "gen_random_uuid",
     "gen_salt",
+    "show_limit",
+    "unaccent",
     "uuid_generate_v1",
     "uuid_generate_v1mc",
     "uuid_generate_v4",

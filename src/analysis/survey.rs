@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::Oid;
 use super::catalog::rows::RelationKind;
-use super::catalog::{Behaviour, Cast, Catalog, Implicit, Named, Relation, RelationCode};
+use super::catalog::{Behaviour, Cast, Catalog, Implicit, Origin, Relation, RelationCode};
 use super::facts::{Arguments, Call, Facts, Name, Reach};
 use super::session::{SessionEffect, SessionEffects};
 use crate::reason::Reason;
@@ -107,22 +107,20 @@ impl Survey {
         catalog: &Catalog,
         query: &mut dyn FnMut(Oid) -> Self,
     ) {
-        match catalog.named(name) {
-            Named::System => self.refuse(Reason::SystemCatalog),
-            Named::Relations(relations) if relations.is_empty() => {
-                let bound =
-                    name.schema.is_none() && facts.common_tables.binary_search(&name.name).is_ok();
-                if !bound {
-                    // It may be a temporary view, and what that runs is not known.
-                    self.refuse(Reason::UnknownRelation);
-                    self.reach = self.reach.max(Reach::Everything);
-                }
+        let named = catalog.named(name);
+        let bound = name.schema.is_none() && facts.common_tables.binary_search(&name.name).is_ok();
+        match named.origin {
+            Origin::Nowhere if bound => {}
+            Origin::Nowhere => {
+                // It may be a temporary view, and what that runs is not known.
+                self.refuse(Reason::UnknownRelation);
+                self.reach = self.reach.max(Reach::Everything);
             }
-            Named::Relations(relations) => {
-                for (oid, relation) in relations {
-                    self.reads(oid, relation, catalog, query);
-                }
-            }
+            Origin::System => self.refuse(Reason::SystemCatalog),
+            Origin::Users => {}
+        }
+        for (oid, relation) in named.relations {
+            self.reads(oid, relation, catalog, query);
         }
     }
 

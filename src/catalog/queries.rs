@@ -172,5 +172,4 @@ SELECT o.oprcode::oid FROM pg_amop p
 JOIN pg_operator o ON o.oid = p.amopopr JOIN pg_am m ON m.oid = p.amopmethod
 WHERE o.oprcode::oid >= 16384 AND m.amname IN ('btree', 'hash')";
 
-pub(super) const EVENT_TRIGGERS: &str =
-    "SELECT count(*) FROM pg_event_trigger WHERE evtenabled <> 'D'";
+pub(super) const EVENT_TRIGGERS: &str = "SELECT oid FROM pg_event_trigger WHERE evtenabled <> 'D'";

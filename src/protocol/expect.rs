@@ -96,12 +96,12 @@ impl<P> Expectations<P> {
         self.queue.is_empty()
     }
 
-    /// Is the outcome of an Execute or Query next?
+    /// Will the last reply that is owed be ReadyForQuery?
     #[must_use]
-    pub fn is_executing(&self) -> bool {
+    pub fn promises_ready(&self) -> bool {
         matches!(
-            self.queue.front(),
-            Some(Expected::Execution | Expected::Query(_))
+            self.queue.back(),
+            Some(Expected::Ready | Expected::Query(_))
         )
     }
 
@@ -109,12 +109,6 @@ impl<P> Expectations<P> {
     #[must_use]
     pub fn is_query(&self) -> bool {
         matches!(self.queue.front(), Some(Expected::Query(_)))
-    }
-
-    /// Is a query of the proxy's own being answered?
-    #[must_use]
-    pub fn is_own_query(&self) -> bool {
-        matches!(self.queue.front(), Some(Expected::Query(Origin::Proxy)))
     }
 
     /// Notes a reply. Asynchronous messages (notices, notifications, parameters) and errors are not replies

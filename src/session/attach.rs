@@ -4,9 +4,9 @@ use super::client::Client;
 use super::outgoing::Renaming;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
-use super::transaction::Effects;
-use super::{End, Session};
-use crate::analysis::SessionEffect;
+use super::transaction::{self, Boundary, Effects, Writes};
+use super::{BEYOND_DISCARD, End, Session};
+use crate::analysis::{SessionEffect, SessionEffects};
 use crate::database::statement::server_name;
 use crate::freshness::window::Outcome;
 use crate::freshness::words::Slot;
@@ -67,47 +67,91 @@ impl Session {
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
         let services = &self.services;
-        let exposed = self
+        let mut exposed = self
             .transaction
             .exposes(effects, |gid| services.prepared_transactions.writes(gid));
-        let server = self
-            .server
-            .as_mut()
-            .expect("a request is sent on an attached connection");
-        if !exposed.is_empty() {
-            if let Some(window) = &mut server.window {
-                window.extend(exposed);
-            } else {
-                server.window = Some(services.freshness.open(exposed, Some(server.backend)));
-            }
+        if effects.session.contains(SessionEffect::UnknownCode) {
+            // Code may commit by itself, over a connection of its own.
+            transaction::merge(&mut exposed, &effects.writes);
         }
+        if self.has_hidden_objects() && part.runs_something() {
+            // A name may stand for a temporary view, or a table with a trigger of its own: for any code.
+            transaction::merge(&mut exposed, &[Slot::EVERYTHING, Slot::CATALOG]);
+            self.transaction.remember_everything();
+        }
+        self.expose(exposed);
+        self.widen_if_outdated(effects);
         self.transaction.sent(effects);
-        self.pin(effects);
+        if effects.boundary == Boundary::Script {
+            // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
+            self.services.prepared_transactions.forget_all();
+        }
+        self.pin(effects.session);
+        if effects.forgets_untold() {
+            let mut unknown = SessionEffects::default();
+            unknown.insert(SessionEffect::UnknownCode);
+            self.pin(unknown);
+        }
+        self.unjudged.extend(part.unjudged.iter().cloned());
         let server = self.server.as_mut().expect("still attached");
         if part.runs_something() {
             self.services.metrics.add(Counter::UpstreamQueries, 1);
         }
-        if let Err(error) = server.send(&self.to_server).await {
-            // The server may have closed after saying why: that is what the client should hear.
-            let _ = Relay::new(&mut self.client, server, None).run().await;
-            return Err(Broken::Server(error).into());
-        }
+        server.sync_owed = !server.owed.promises_ready();
+        let request = std::mem::take(&mut self.to_server);
+        let carried = Relay::new(&mut self.client, server, &request, recording)
+            .run()
+            .await;
+        self.to_server = request;
         self.to_server.clear();
         self.to_server.shrink_to(64 * 1024);
-        match Relay::new(&mut self.client, server, recording).run().await {
+        match carried {
             Ok(told) => {
                 self.note_forgetting(&told, part);
                 self.settle(&told, effects)?;
                 Ok(told)
             }
-            Err((broken, told)) => Err(told.farewell.map_or(broken.into(), End::Fatal)),
+            Err((broken, told)) => {
+                self.undo_void(&told);
+                Err(told.farewell.map_or(broken.into(), End::Fatal))
+            }
+        }
+    }
+
+    /// The catalog has changed since it was found out what a request may change: then it may change
+    /// anything. Asked after its window has opened, since a change from then on finds that open.
+    fn widen_if_outdated(&mut self, effects: &Effects) {
+        let words = self.services.freshness.words();
+        if effects.catalog.is_none_or(|stamp| words.is_current(stamp)) {
+            return;
+        }
+        self.transaction.remember_everything();
+        if self.transaction.status == TransactionStatus::Idle {
+            self.expose([Slot::EVERYTHING].as_slice().into());
+        }
+    }
+
+    /// Opens the window of the server connection over what may become visible.
+    fn expose(&mut self, slots: Writes) {
+        if slots.is_empty() {
+            return;
+        }
+        let server = self
+            .server
+            .as_mut()
+            .expect("a request is sent on an attached connection");
+        if let Some(window) = &mut server.window {
+            window.extend(slots);
+        } else {
+            server.window = Some(self.services.freshness.open(slots, Some(server.backend)));
         }
     }
 
     /// Draws the consequences of what the server has said.
     fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
-        self.forget_void(&told.void);
-        let server = self.server.as_mut().expect("the server has just answered");
+        self.undo_void(told);
+        self.widen_if_outdated(effects);
+        let server = self.server.as_mut().expect("still attached");
         self.skip_to_sync = told.skips_to_sync;
         if told.settings_changed {
             self.told_settings = server.parameters.clone();
@@ -145,9 +189,13 @@ impl Session {
         Ok(())
     }
 
-    /// Undoes what was noted of messages that the server has refused or skipped.
-    fn forget_void(&mut self, void: &[Expected<Parsing>]) {
+    /// Undoes what was noted of messages that the server has refused or skipped: it has not happened.
+    fn undo_void(&mut self, told: &Told) {
+        let void = &told.void;
         let server = self.server.as_mut().expect("the server has just answered");
+        if told.failed {
+            server.prepared.unnamed = Unnamed::Unsure;
+        }
         for expected in void {
             match expected {
                 Expected::ParseComplete(_, Parsing::Named(statement)) => {
@@ -155,11 +203,9 @@ impl Session {
                     server.prepared.remove(*statement);
                     server.leftovers.push(server_name(*statement).into());
                 }
-                Expected::ParseComplete(_, Parsing::Unnamed) | Expected::CloseComplete(_) => {
-                    server.prepared.unnamed = Unnamed::Unknown;
-                }
-                Expected::ParseComplete(_, Parsing::Other)
+                Expected::ParseComplete(_, Parsing::Other | Parsing::Unnamed)
                 | Expected::BindComplete
+                | Expected::CloseComplete(_)
                 | Expected::Execution
                 | Expected::Local(_)
                 | Expected::PortalDescription
@@ -181,7 +227,6 @@ impl Session {
     }
 
     fn note_two_phase(&self, told: &Told, effects: &Effects, written: &[Slot]) {
-        use super::transaction::Boundary;
         let transactions = &self.services.prepared_transactions;
         match &effects.boundary {
             Boundary::Prepare(gid) if told.tag == b"PREPARE TRANSACTION" => {
@@ -212,13 +257,15 @@ impl Session {
             }
         }
         if discards && told.tag == b"DISCARD ALL" {
-            self.unpin();
+            self.unpin(BEYOND_DISCARD);
         }
     }
 
     /// Gives the connection back, unless something ties the session to it.
     pub(super) fn release_if_free(&mut self) {
+        self.judge_late();
         let tied = !self.pins.is_empty()
+            || !self.unjudged.is_empty()
             || self.pipeline_open
             || self.transaction.status != TransactionStatus::Idle;
         if tied {
@@ -243,7 +290,6 @@ fn outcome(
     told: &Told,
     effects: &Effects,
 ) -> Outcome {
-    use super::transaction::Boundary;
     let alone = before == TransactionStatus::Idle && after == TransactionStatus::Idle;
     match &effects.boundary {
         Boundary::None if alone && told.failed && effects.rollback_is_provable => {

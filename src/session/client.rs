@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::*;
+use crate::upstream::connection::make_room;
 use crate::upstream::socket::Socket;
 
 /// How much is read from a client at once.
@@ -52,7 +53,7 @@ impl Client {
 
     /// Waits for more bytes.
     pub(super) async fn receive(&mut self) -> io::Result<()> {
-        self.inbox.reserve(READ_BYTES);
+        make_room(&mut self.inbox, READ_BYTES);
         match self.socket.read_buf(&mut self.inbox).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),

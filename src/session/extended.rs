@@ -88,6 +88,7 @@ impl Session {
             return self.skip(&frames).await;
         }
         let started = Instant::now();
+        self.awaits_sync = !frames.last().is_some_and(|frame| frame.tag == SYNC);
         let bypass = self.bypasses_cache();
         let served = if bypass.is_none() {
             self.serve_hits(&bytes, &frames, started).await?
@@ -256,7 +257,7 @@ impl Session {
         bytes: &[u8],
         frames: &[Frame],
     ) -> (Effects, Option<Arc<Statement>>) {
-        let (database, dialect) = (Arc::clone(&self.database), self.dialect);
+        let (database, dialect) = (Arc::clone(&self.database), self.dialect());
         let server = self.server.as_mut().expect("the caller has attached");
         let mut outgoing = Outgoing {
             server,
@@ -266,7 +267,8 @@ impl Session {
             renamings: &mut self.renamings,
             catalog: self.services.freshness.words().raw(Slot::CATALOG),
             prepared_max: self.services.config.pool.prepared_statements_max,
-            intern: &|tail| database.statement(tail, dialect),
+            intern: &|tail, dialect| database.statement(tail, dialect),
+            dialect,
             plan: &|statement| database.plan(statement),
             effects: Effects::default(),
             executed: None,
@@ -301,10 +303,16 @@ impl Session {
             return Ok(());
         }
         self.skip_to_sync = false;
-        // Nothing may go ahead of it: the server would ignore that, too.
-        let server = self.attach().await?;
-        server.owed.push(Expected::Ready);
+        if self.server.is_none() {
+            self.client
+                .outbox
+                .extend_from_slice(&self.transaction.status.ready_for_query());
+            return Ok(());
+        }
         self.to_server.extend_from_slice(&frontend::SYNC_MESSAGE);
-        self.exchange(&Effects::default(), None).await.map(drop)
+        let server = self.server.as_mut().expect("just seen to be there");
+        server.owed.push(Expected::Ready);
+        self.exchange(&Effects::default(), None).await?;
+        Ok(())
     }
 }

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::transaction::Effects;
-use crate::analysis::Deallocate;
+use super::transaction::{Effects, MAY_CHANGE_SETTINGS};
+use crate::analysis::{Deallocate, Dialect};
 use crate::database::statement::{Plan, Statement};
 use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
 use crate::protocol::expect::{Expected, Origin};
@@ -32,7 +32,9 @@ pub(super) struct Outgoing<'a> {
     /// The catalog's word: what was parsed under another is parsed anew.
     pub(super) catalog: u64,
     pub(super) prepared_max: usize,
-    pub(super) intern: &'a dyn Fn(&[u8]) -> Arc<Statement>,
+    pub(super) intern: &'a dyn Fn(&[u8], Dialect) -> Arc<Statement>,
+    /// How the server reads a text, as far as is known.
+    pub(super) dialect: Dialect,
     pub(super) plan: &'a dyn Fn(&Arc<Statement>) -> Arc<Plan>,
     /// What the messages may do, so far.
     pub(super) effects: Effects,
@@ -98,6 +100,17 @@ impl Outgoing<'_> {
         }
     }
 
+    /// The statement of a text, read with care behind anything that may have changed how texts are read.
+    fn intern(&self, tail: &[u8]) -> Arc<Statement> {
+        let changes = self.effects.session.intersects(MAY_CHANGE_SETTINGS);
+        let dialect = if changes {
+            Dialect::UNKNOWN
+        } else {
+            self.dialect
+        };
+        (self.intern)(tail, dialect)
+    }
+
     fn verbatim(&mut self, message: &[u8], expected: Expected<Parsing>) {
         self.bytes.extend_from_slice(message);
         self.server.owed.push(expected);
@@ -112,8 +125,8 @@ impl Outgoing<'_> {
             );
         };
         if parse.name.is_empty() {
-            let statement = (self.intern)(parse.tail);
-            self.server.prepared.unnamed = Unnamed::Statement(statement.id());
+            let statement = self.intern(parse.tail);
+            self.server.prepared.unnamed = Unnamed::Known(statement.id());
             self.rename(parse.name, Some(statement));
             return self.verbatim(
                 message,
@@ -123,7 +136,7 @@ impl Outgoing<'_> {
         if self.statements.contains_key(parse.name) {
             return self.parse_taken_name(message, parse.name);
         }
-        let statement = (self.intern)(parse.tail);
+        let statement = self.intern(parse.tail);
         if self
             .server
             .prepared
@@ -227,8 +240,8 @@ impl Outgoing<'_> {
             }
             return Some(statement.server_name());
         }
-        if self.server.prepared.unnamed != Unnamed::Statement(statement.id()) {
-            self.server.prepared.unnamed = Unnamed::Statement(statement.id());
+        if self.server.prepared.unnamed != Unnamed::Known(statement.id()) {
+            self.server.prepared.unnamed = Unnamed::Known(statement.id());
             write_parse(self.bytes, name, statement.tail());
             self.server
                 .owed
@@ -277,7 +290,7 @@ impl Outgoing<'_> {
         match portal.and_then(|name| self.portals.get(name)).cloned() {
             Some(statement) => {
                 let plan = (self.plan)(&statement);
-                self.effects.add(statement.parsed().control(), &plan);
+                self.effects.add(&statement, &plan);
                 if let Some(Deallocate::Name(name)) = statement.parsed().deallocates()
                     && self.statements.contains_key(name.as_bytes())
                 {

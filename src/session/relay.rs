@@ -56,6 +56,8 @@ pub(super) struct Told {
 pub(super) struct Relay<'a> {
     client: &'a mut Client,
     server: &'a mut Connection,
+    /// What is still to be sent.
+    request: &'a [u8],
     recording: Option<&'a mut Recording>,
     told: Told,
 }
@@ -67,25 +69,32 @@ impl<'a> Relay<'a> {
     pub(super) fn new(
         client: &'a mut Client,
         server: &'a mut Connection,
+        request: &'a [u8],
         recording: Option<&'a mut Recording>,
     ) -> Self {
         Self {
             client,
             server,
+            request,
             recording,
             told: Told::default(),
         }
     }
 
-    /// Carries replies until the server owes nothing more, or waits for the client.
+    /// Sends the request and carries replies until the server owes nothing more, or waits for the client.
     pub(super) async fn run(mut self) -> Result<Told, (Broken, Told)> {
         match self.carry().await {
             Ok(()) => Ok(self.told),
-            Err(broken) => Err((broken, self.told)),
+            Err(broken) => {
+                // Half a message, or half a pipeline, is on its way.
+                self.server.sync_owed |= !self.request.is_empty();
+                Err((broken, self.told))
+            }
         }
     }
 
     async fn carry(&mut self) -> Result<(), Broken> {
+        self.send_request().await?;
         loop {
             self.forward_what_is_there().await?;
             if self.server.copying {
@@ -100,6 +109,21 @@ impl<'a> Relay<'a> {
             }
             self.server.receive().await.map_err(Broken::Server)?;
         }
+    }
+
+    /// Sends the request, and carries what is answered to its beginning while the rest is on its way.
+    async fn send_request(&mut self) -> Result<(), Broken> {
+        while !self.request.is_empty() {
+            match self.server.send_or_receive(self.request).await {
+                Ok(sent) => self.request = &self.request[sent..],
+                // What the server has said before it went is still to be read.
+                Err(_) => self.request = &[],
+            }
+            if !self.server.inbox.is_empty() {
+                self.forward_what_is_there().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forwards every frame in the server's inbox, and of a long row what is there of it.
@@ -189,6 +213,7 @@ impl<'a> Relay<'a> {
             backend::READY_FOR_QUERY => {
                 let status = TransactionStatus::read(body).ok_or(Unexpected(frame.tag))?;
                 self.server.status = status;
+                self.server.sync_owed = false;
                 self.told.ready = Some(status);
             }
             backend::COPY_IN_RESPONSE => self.server.copying = true,
@@ -229,7 +254,7 @@ impl<'a> Relay<'a> {
                     _ => break,
                 }
                 let bytes = self.client.inbox.split_to(here);
-                self.server.send(&bytes).await.map_err(Broken::Server)?;
+                self.push(&bytes).await?;
                 self.pass_rest(frame.end - here).await?;
             }
             if ended {
@@ -238,7 +263,9 @@ impl<'a> Relay<'a> {
             }
             if frame::complete(&self.server.inbox, 0)?.is_some() {
                 self.server.copying = false;
-                self.forward_what_is_there().await?;
+                let forwarded = self.forward_what_is_there().await;
+                self.server.copying = forwarded.is_err();
+                forwarded?;
                 if self.told.failed {
                     return Ok(false);
                 }
@@ -252,6 +279,15 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Sends data of a COPY. What the server says meanwhile is kept for later.
+    async fn push(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
+        while !bytes.is_empty() {
+            let sent = self.server.send_or_receive(bytes).await;
+            bytes = &bytes[sent.map_err(Broken::Server)?..];
+        }
+        Ok(())
+    }
+
     /// Passes on the rest of a message of the client's.
     async fn pass_rest(&mut self, mut missing: usize) -> Result<(), Broken> {
         while missing > 0 {
@@ -260,7 +296,7 @@ impl<'a> Relay<'a> {
             }
             let here = missing.min(self.client.inbox.len());
             let bytes = self.client.inbox.split_to(here);
-            self.server.send(&bytes).await.map_err(Broken::Server)?;
+            self.push(&bytes).await?;
             missing -= here;
         }
         Ok(())

@@ -27,12 +27,23 @@ pub type Parameters = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 /// The settings a session starts with. Sessions with equal baselines, of one user in one database, get equal
 /// answers to equal requests, until one of them changes a setting.
-#[derive(Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Baseline {
     /// What the server reported at start-up.
     pub parameters: Parameters,
+    /// The database it is connected to.
+    pub database: DatabaseId,
     /// Settings it does not report and that make a difference, as [`super::login`] asked for them.
     pub settings: Box<[u8]>,
+}
+
+/// A database of the server. Clients may know it by another name: PostgreSQL cuts names at 63 bytes.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct DatabaseId {
+    /// Its oid: another one if it was dropped and created anew.
+    pub oid: u32,
+    /// Its name.
+    pub name: String,
 }
 
 impl Baseline {
@@ -54,18 +65,6 @@ pub enum Parsing {
     Unnamed,
 }
 
-/// What is known of the server's unnamed statement.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Unnamed {
-    /// There is none.
-    #[default]
-    Absent,
-    /// It is this one.
-    Statement(StatementId),
-    /// After an error: there may be one, and nobody knows which.
-    Unknown,
-}
-
 /// The statements prepared on one connection.
 #[derive(Debug, Default)]
 pub struct Prepared {
@@ -73,6 +72,18 @@ pub struct Prepared {
     uses: u64,
     /// What the server's unnamed statement is.
     pub unnamed: Unnamed,
+}
+
+/// What is known of a server's unnamed statement.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Unnamed {
+    /// There is none.
+    #[default]
+    Absent,
+    /// It is this one.
+    Known(StatementId),
+    /// A message that would have changed it may have been skipped.
+    Unsure,
 }
 
 #[derive(Debug)]
@@ -158,6 +169,8 @@ pub struct Connection {
     pub partial: usize,
     /// A COPY into the server waits for data.
     pub copying: bool,
+    /// Something was sent that only a Sync can end, and it has not been sent yet.
+    pub sync_owed: bool,
     /// The commit window of what was sent to it.
     pub window: Option<Window>,
     /// The settings its session started with.
@@ -221,11 +234,28 @@ impl Connection {
     /// # Errors
     /// What the operating system says; the end of the stream is `UnexpectedEof`.
     pub async fn receive(&mut self) -> io::Result<()> {
-        self.inbox.reserve(READ_BYTES);
+        make_room(&mut self.inbox, READ_BYTES);
         match self.socket.read_buf(&mut self.inbox).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Sends what the server takes of `bytes`, and receives what it has sent: a server that waits for its
+    /// replies to be read takes nothing more. Returns how much was sent.
+    ///
+    /// # Errors
+    /// What the operating system says; the end of the stream is `UnexpectedEof`.
+    pub async fn send_or_receive(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.readable_or_writable().await?;
+        let sent = or_nothing(self.socket.try_write(bytes))?;
+        if sent == Some(0) || sent.is_none() {
+            make_room(&mut self.inbox, READ_BYTES);
+            if or_nothing(self.socket.try_read_buf(&mut self.inbox))? == Some(0) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(sent.unwrap_or(0))
     }
 
     /// Sends bytes to the server.
@@ -244,6 +274,7 @@ impl Connection {
             && self.window.is_none()
             && self.partial == 0
             && !self.copying
+            && !self.sync_owed
             && self.status == TransactionStatus::Idle
     }
 
@@ -329,6 +360,7 @@ impl Connection {
                         self.note_parameter(body);
                     }
                     backend::READY_FOR_QUERY => {
+                        self.sync_owed = false;
                         self.status = TransactionStatus::read(body)
                             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
                         return Ok(());
@@ -343,6 +375,26 @@ impl Connection {
     /// Says goodbye, without waiting.
     pub(super) fn terminate(&self) {
         let _ = self.socket.try_write(&frontend::TERMINATE_MESSAGE);
+    }
+}
+
+/// Makes room for a read, and lets go of what a large message has needed.
+pub fn make_room(buffer: &mut BytesMut, bytes: usize) {
+    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES_MAX {
+        *buffer = BytesMut::new();
+    }
+    buffer.reserve(bytes);
+}
+
+/// An idle connection keeps no larger buffer than this.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// `None` where the socket would have to be waited for.
+fn or_nothing(done: io::Result<usize>) -> io::Result<Option<usize>> {
+    match done {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -119,6 +119,7 @@ impl Behaviour {
         match (row.volatility, row.language) {
             (Volatility::Immutable, _) => Self::Pure,
             (Volatility::Stable, Language::Internal) => Self::Stable,
+            (Volatility::Stable, Language::C) if builtin::makes_a_value(&row.name) => Self::Stable,
             (Volatility::Volatile, Language::C) if builtin::makes_a_value(&row.name) => {
                 Self::Volatile
             }

@@ -36,8 +36,8 @@ pub struct Rows {
     pub types: Vec<TypeRow>,
     /// Users' functions that run unnamed: those of casts, and of operator classes that sort or hash.
     pub implicit_functions: Vec<Oid>,
-    /// How many event triggers are enabled.
-    pub event_triggers: usize,
+    /// Event triggers that are enabled.
+    pub event_triggers: Vec<Oid>,
 }
 
 /// A row of `pg_class`.

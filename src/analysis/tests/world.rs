@@ -84,9 +84,15 @@ impl World {
         ]
         .map(str::to_owned)
         .into();
-        rows.system_relations = ["pg_class", "pg_stat_activity", "pg_settings", "columns"]
-            .map(str::to_owned)
-            .into();
+        rows.system_relations = [
+            "pg_class",
+            "pg_stat_activity",
+            "pg_settings",
+            "columns",
+            "tables",
+        ]
+        .map(str::to_owned)
+        .into();
         rows.date_columns = ["created_at", "day"].map(str::to_owned).into();
         for (position, name) in plain_types().iter().enumerate() {
             self.type_row(
@@ -130,7 +136,7 @@ impl World {
         self.function(1_020, "private", Volatile, Other, (0, 0), &[]);
         let last = self.0.functions.last_mut().expect("just pushed");
         last.schema = "hidden".to_owned();
-        for (oid, part) in [(1_015, 3_001), (1_016, 3_002)] {
+        for (oid, part) in [(1_015, 3_001), (1_016, 3_002), (1_010, 3_003)] {
             let function = self
                 .0
                 .functions
@@ -167,6 +173,7 @@ impl World {
             &[],
         );
         self.type_row(3_006, "public", "_citext", TypeKind::Array, &[3_003], &[]);
+        self.type_row(3_007, "pg_catalog", "_date", TypeKind::Array, &[100], &[]);
     }
 
     fn tables(&mut self) {
@@ -329,6 +336,7 @@ impl World {
                 RelationKind::MaterializedView,
                 "SELECT v FROM public.trap",
             ),
+            (24, "tables", RelationKind::View, "SELECT public.vol() AS v"),
             (
                 22,
                 "catalog_view",

@@ -1,0 +1,116 @@
+//! The checker: readers that refill the cache as fast as they can, writers of every kind, and one judge.
+//!
+//! Every key of every [`shapes::Shape`] is a register that holds a version. All requests are made by this one
+//! process, so there is one clock, and [`judge`] knows for each read what it has to see at least and can see at
+//! most. The seed of a run is printed when it fails; `PGKEEL_CHECKER_SECONDS` and `PGKEEL_CHECKER_WRITES` make
+//! a soak of it.
+//!
+//! It has been seen to fail, on each of these bugs planted by hand: see `PLANTED` below.
+
+mod judge;
+mod load;
+mod shapes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use load::{Court, Reader, Writer};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use shapes::SHAPES;
+
+use crate::scene::{SOON, Scene};
+use crate::support::{Stage, eventually};
+
+/// Who takes part in a run.
+const READERS: u64 = 4;
+const WRITERS: u64 = 3;
+
+async fn scene() -> Scene {
+    let setup: Vec<String> = SHAPES.iter().map(shapes::Shape::setup).collect();
+    let builder = Stage::builder().setting("synchronous_commit", "on");
+    Scene::of(builder, &setup.join("; ")).await
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .map_or(default, |text| text.parse().expect("a whole number"))
+}
+
+fn seed() -> u64 {
+    let seed = setting("PGKEEL_CHECKER_SEED", rand::random());
+    println!("PGKEEL_CHECKER_SEED={seed}");
+    seed
+}
+
+/// Every shape, every form of reading and of writing, at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_read_is_older_than_what_was_known_when_it_began() {
+    let (scene, seed) = (scene().await, seed());
+    let court = Arc::new(Court::new());
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..READERS {
+        let random = StdRng::seed_from_u64(seed ^ number);
+        let reader = Reader::new(scene.client().await, Arc::clone(&court), random);
+        tasks.spawn(reader.run());
+    }
+    for number in 0..WRITERS {
+        let random = StdRng::seed_from_u64(seed ^ (100 + number));
+        let writer = Writer::new(scene.client().await, Arc::clone(&court), random);
+        tasks.spawn(writer.run());
+    }
+    tokio::time::sleep(Duration::from_secs(setting("PGKEEL_CHECKER_SECONDS", 8))).await;
+    court.close();
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("nobody panics");
+    }
+    let hits = scene.stage.hits().await;
+    let (reads, writes) = court.numbers();
+    println!("{reads} reads ({hits} hits), {writes} writes");
+    assert!(court.violations().is_empty(), "{:#?}", court.violations());
+    assert!(writes > 200, "only {writes} writes");
+    assert!(hits > reads / 20, "only {hits} of {reads} reads were hits");
+    eventually(SOON, async || {
+        scene.stage.stat("freshness.windows_open").await == 0
+    })
+    .await;
+}
+
+/// A write on one connection is seen by the next read on another, while others refill what it voids.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_writes_are_seen_by_the_next_read() {
+    const REFILLERS: u64 = 2;
+    let (scene, seed) = (scene().await, seed());
+    let writes = setting("PGKEEL_CHECKER_WRITES", 10_000);
+    let court = Arc::new(Court::new());
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..REFILLERS {
+        let random = StdRng::seed_from_u64(seed ^ number);
+        let reader = Reader::new(scene.client().await, Arc::clone(&court), random);
+        tasks.spawn(reader.run());
+    }
+    let writer_random = StdRng::seed_from_u64(seed ^ 100);
+    let mut writer = Writer::new(scene.client().await, Arc::clone(&court), writer_random);
+    let reader_random = StdRng::seed_from_u64(seed ^ 200);
+    let mut reader = Reader::new(scene.client().await, Arc::clone(&court), reader_random);
+    let mut seen = 0;
+    while seen < writes && court.violations().is_empty() {
+        let place = writer.write().await;
+        let value = reader.read(place).await;
+        assert_eq!(
+            value,
+            court.register(place).acknowledged(),
+            "{place:?}, after {seen} writes"
+        );
+        seen += 1;
+    }
+    court.close();
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("nobody panics");
+    }
+    assert!(court.violations().is_empty(), "{:#?}", court.violations());
+    let hits = scene.stage.hits().await;
+    println!("{seen} of {writes} writes seen, {hits} hits");
+    assert!(hits > writes / 20, "only {hits} hits");
+}
