@@ -86,6 +86,8 @@ impl Session {
             // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
             self.services.prepared_transactions.forget_all();
         }
+        let is_whole = !self.pipeline_open;
+        let ties = (self.pins, self.untracked, self.unjudged.len());
         self.pin(effects.session);
         if effects.forgets_untold() {
             let mut unknown = SessionEffects::default();
@@ -106,6 +108,15 @@ impl Session {
         self.to_server.clear();
         self.to_server.shrink_to(64 * 1024);
         match carried {
+            Ok(told) if is_whole && ran_nothing(&told, part) => {
+                let (pins, untracked, unjudged) = ties;
+                self.unpin(pins);
+                self.untracked = untracked;
+                self.unjudged.truncate(unjudged);
+                self.note_forgetting(&told, part);
+                self.settle(&told, &Effects::default())?;
+                Ok(told)
+            }
             Ok(told) => {
                 self.note_forgetting(&told, part);
                 self.settle(&told, effects)?;
@@ -281,6 +292,17 @@ impl Session {
     pub(super) fn write_error(client: &mut Client, sqlstate: &str, message: &str) {
         backend::write_error(&mut client.outbox, Severity::Error, sqlstate, message);
     }
+}
+
+/// Was a request refused before anything of it ran, so that it has left nothing behind? A query is parsed as a
+/// whole before its first statement runs; in a pipeline, what follows the error is skipped.
+fn ran_nothing(told: &Told, part: &Effects) -> bool {
+    if told.void.is_empty() {
+        return told.is_not_sql;
+    }
+    let skipped = told.void.iter().skip(1);
+    let executions = skipped.filter(|owed| **owed == Expected::Execution);
+    executions.count() == part.statements()
 }
 
 /// How a window ended: rolled back only where that is proven.

@@ -38,6 +38,8 @@ pub(super) enum Broken {
 pub(super) struct Told {
     /// An ErrorResponse was among them.
     pub(super) failed: bool,
+    /// The error says that the text of the request is not SQL.
+    pub(super) is_not_sql: bool,
     /// The session was ended by the server, with these last words.
     pub(super) farewell: Option<Farewell>,
     /// The last command tag.
@@ -224,6 +226,7 @@ impl<'a> Relay<'a> {
 
     fn note_error(&mut self, body: &[u8]) {
         self.told.failed = true;
+        self.told.is_not_sql = is_of_parser(body);
         if matches!(backend::error_field(body, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.told.farewell = Some(Farewell::read(body));
         }
@@ -301,6 +304,16 @@ impl<'a> Relay<'a> {
         }
         Ok(())
     }
+}
+
+/// Is it an error of PostgreSQL's grammar, in the text of the request itself and not in one that it has run?
+fn is_of_parser(error: &[u8]) -> bool {
+    let field = |code| backend::error_field(error, code);
+    let (internal_query, context) = (field(b'q'), field(b'W'));
+    field(b'C') == Some(b"42601")
+        && field(b'R') == Some(b"scanner_yyerror")
+        && internal_query.is_none()
+        && context.is_none()
 }
 
 /// Forwards what a server says while nothing is asked of it: notices, notifications, settings, its goodbye.
