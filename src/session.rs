@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use client::{Client, Request};
+use outgoing::Renaming;
 use relay::Broken;
 use transaction::{Effects, Transaction};
 
@@ -85,6 +86,8 @@ pub struct Session {
     transaction: Transaction,
     statements: HashMap<Box<[u8]>, Arc<Statement>>,
     portals: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// What the pipeline so far did to the names of statements and portals.
+    renamings: Vec<Renaming>,
     /// Statements that the request at hand closes by DEALLOCATE.
     deallocated: Vec<Box<[u8]>>,
     server: Option<Lease>,
@@ -188,6 +191,7 @@ impl Session {
             transaction: Transaction::default(),
             statements: HashMap::new(),
             portals: HashMap::new(),
+            renamings: Vec::new(),
             deallocated: Vec::new(),
             server: None,
             pins: SessionEffects::default(),

@@ -31,8 +31,7 @@ pub enum Origin {
     Proxy,
 }
 
-/// One reply that is owed. `P` is what the session wants to know again when a
-/// Parse, or a message that was kept back, turns out void.
+/// One reply that is owed. `P` is what a session has to forget when a Parse turns out void.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Expected<P> {
     /// BindComplete.
@@ -42,7 +41,7 @@ pub enum Expected<P> {
     /// The outcome of an Execute.
     Execution,
     /// Written by the proxy itself when its turn comes: the reply to a message that was kept back.
-    Local([u8; 5], P),
+    Local([u8; 5]),
     /// ParseComplete.
     ParseComplete(Origin, P),
     /// The description of a portal.
@@ -147,27 +146,23 @@ impl<P> Expectations<P> {
 
     /// The proxy's own reply, if its turn has come.
     pub fn pop_local(&mut self) -> Option<[u8; 5]> {
-        let Some(&Expected::Local(message, _)) = self.queue.front() else {
+        let Some(&Expected::Local(message)) = self.queue.front() else {
             return None;
         };
         self.queue.pop_front();
         Some(message)
     }
 
-    /// Notes an ErrorResponse: what was owed up to the next ReadyForQuery is void, and the payloads of void
-    /// Parses go to `void`. Returns whether a ReadyForQuery is still owed; if not, the server ignores
+    /// Notes an ErrorResponse: what was owed up to the next ReadyForQuery is void, and goes to `void`: first
+    /// what failed, then what is skipped. Returns whether a ReadyForQuery is still owed; if not, the server ignores
     /// everything until a Sync.
-    pub fn on_error(&mut self, mut void: impl FnMut(P)) -> bool {
-        while let Some(head) = self.queue.front() {
+    pub fn on_error(&mut self, mut void: impl FnMut(Expected<P>)) -> bool {
+        while let Some(head) = self.queue.pop_front() {
             if matches!(head, Expected::Ready | Expected::Query(_)) {
+                self.queue.push_front(head);
                 return true;
             }
-            match self.queue.pop_front() {
-                Some(Expected::ParseComplete(_, payload) | Expected::Local(_, payload)) => {
-                    void(payload)
-                }
-                _ => {}
-            }
+            void(head);
         }
         false
     }
@@ -220,7 +215,7 @@ mod tests {
     fn a_local_reply_waits_for_its_turn() {
         let mut owed = queue(&[
             Expected::Execution,
-            Expected::Local(PARSE_COMPLETE_MESSAGE, 0),
+            Expected::Local(PARSE_COMPLETE_MESSAGE),
             Expected::Ready,
         ]);
         assert_eq!(owed.pop_local(), None);
@@ -239,8 +234,15 @@ mod tests {
             Expected::BindComplete,
         ]);
         let mut void = Vec::new();
-        assert!(owed.on_error(|payload| void.push(payload)));
-        assert_eq!(void, [7]);
+        assert!(owed.on_error(|expected| void.push(expected)));
+        assert_eq!(
+            void,
+            [
+                Expected::Execution,
+                Expected::ParseComplete(Origin::Client, 7),
+                Expected::BindComplete,
+            ]
+        );
         assert_eq!(owed.on_reply(READY_FOR_QUERY), Ok(Fate::Forward));
         assert_eq!(owed.on_reply(BIND_COMPLETE), Ok(Fate::Forward));
         assert!(!queue(&[Expected::BindComplete]).on_error(|_| ()));

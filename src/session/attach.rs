@@ -1,6 +1,7 @@
 //! Getting hold of a server connection and sending it a request, with its commit window open.
 
 use super::client::Client;
+use super::outgoing::Renaming;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
 use super::transaction::{self, Boundary, Effects, Writes};
@@ -11,8 +12,9 @@ use crate::freshness::window::Outcome;
 use crate::freshness::words::Slot;
 use crate::observe::Counter;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
+use crate::protocol::expect::{Expected, Origin};
 use crate::upstream::Error;
-use crate::upstream::connection::{Connection, Unnamed};
+use crate::upstream::connection::{Connection, Parsing, Unnamed};
 use crate::upstream::lease::Lease;
 
 impl Session {
@@ -83,6 +85,8 @@ impl Session {
             // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
             self.services.prepared_transactions.forget_all();
         }
+        let is_whole = !self.pipeline_open;
+        let ties = (self.pins, self.untracked, self.unjudged.len());
         self.pin(effects.session);
         if effects.forgets_untold() {
             let mut unknown = SessionEffects::default();
@@ -103,6 +107,15 @@ impl Session {
         self.to_server.clear();
         self.to_server.shrink_to(64 * 1024);
         match carried {
+            Ok(told) if is_whole && ran_nothing(&told, part) => {
+                let (pins, untracked, unjudged) = ties;
+                self.unpin(pins);
+                self.untracked = untracked;
+                self.unjudged.truncate(unjudged);
+                self.note_forgetting(&told, part);
+                self.settle(&told, &Effects::default())?;
+                Ok(told)
+            }
             Ok(told) => {
                 self.note_forgetting(&told, part);
                 self.temporary_unsure |= effects.session.contains(SessionEffect::UnknownCode);
@@ -167,24 +180,6 @@ impl Session {
         }
     }
 
-    /// After an error: what was skipped has not happened.
-    fn undo_void(&mut self, told: &Told) {
-        let server = self.server.as_mut().expect("the server has just answered");
-        if told.failed {
-            server.prepared.unnamed = Unnamed::Unsure;
-        }
-        for parsing in &told.void {
-            if let Some(statement) = parsing.statement {
-                // It may be there from before: a Close that came ahead of the Parse was skipped with it.
-                server.prepared.remove(statement);
-                server.leftovers.push(server_name(statement).into());
-            }
-            if let Some(name) = &parsing.client_name {
-                self.statements.remove(name);
-            }
-        }
-    }
-
     /// Draws the consequences of what the server has said.
     fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
         self.undo_void(told);
@@ -202,6 +197,7 @@ impl Session {
             self.unfinished = effects.clone();
             return Ok(());
         };
+        self.renamings.clear();
         let before = self.transaction.status;
         if let Some(window) = server.window.take() {
             let outcome = outcome(before, after, told, effects);
@@ -224,6 +220,43 @@ impl Session {
         }
         self.release_if_free();
         Ok(())
+    }
+
+    /// Undoes what was noted of messages that the server has refused or skipped: it has not happened.
+    fn undo_void(&mut self, told: &Told) {
+        let void = &told.void;
+        let server = self.server.as_mut().expect("the server has just answered");
+        if told.failed {
+            server.prepared.unnamed = Unnamed::Unsure;
+        }
+        for expected in void {
+            match expected {
+                Expected::ParseComplete(_, Parsing::Named(statement)) => {
+                    // It may be there from before: a Close that came ahead of the Parse was skipped with it.
+                    server.prepared.remove(*statement);
+                    server.leftovers.push(server_name(*statement).into());
+                }
+                Expected::ParseComplete(_, Parsing::Other | Parsing::Unnamed)
+                | Expected::BindComplete
+                | Expected::CloseComplete(_)
+                | Expected::Execution
+                | Expected::Local(_)
+                | Expected::PortalDescription
+                | Expected::Query(_)
+                | Expected::Ready
+                | Expected::StatementDescription
+                | Expected::StatementRows => {}
+            }
+        }
+        let skipped = void.iter().filter(|owed| Renaming::is_of(owed)).count();
+        let kept = self.renamings.len().saturating_sub(skipped);
+        for renaming in self.renamings.drain(kept..).rev() {
+            renaming.undo(&mut self.statements, &mut self.portals);
+        }
+        if let Some(Expected::ParseComplete(Origin::Client, Parsing::Unnamed)) = void.first() {
+            // A Parse that fails has done away with the unnamed statement before.
+            self.statements.remove(b"".as_slice());
+        }
     }
 
     fn note_two_phase(&self, told: &Told, effects: &Effects, written: &[Slot]) {
@@ -286,6 +319,17 @@ impl Session {
 /// Has the session never made a temporary object?
 const NO_TEMPORARY_SCHEMA: &[u8] =
     b"SELECT pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.=) 0::pg_catalog.oid";
+
+/// Was a request refused before anything of it ran, so that it has left nothing behind? A query is parsed as a
+/// whole before its first statement runs; in a pipeline, what follows the error is skipped.
+fn ran_nothing(told: &Told, part: &Effects) -> bool {
+    if told.void.is_empty() {
+        return told.is_not_sql;
+    }
+    let skipped = told.void.iter().skip(1);
+    let executions = skipped.filter(|owed| **owed == Expected::Execution);
+    executions.count() == part.statements()
+}
 
 /// How a window ended: rolled back only where that is proven.
 fn outcome(

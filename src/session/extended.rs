@@ -67,12 +67,9 @@ impl<'a> Unit<'a> {
         }
         Execute::read(next.body(bytes))
             .filter(|run| run.portal.is_empty() && run.row_limit <= 0)?;
-        // Only a server has the portal that this asks for once more.
-        if rest
-            .as_slice()
-            .first()
-            .is_some_and(|next| matches!(next.tag, EXECUTE | DESCRIBE | CLOSE))
-        {
+        // Only a server has the portal, should it be asked for once more before there is another.
+        let mut behind = rest.as_slice().iter().take_while(|next| next.tag != BIND);
+        if behind.any(|next| matches!(next.tag, EXECUTE | DESCRIBE | CLOSE)) {
             return None;
         }
         Some(Self {
@@ -267,6 +264,7 @@ impl Session {
             bytes: &mut self.to_server,
             statements: &mut self.statements,
             portals: &mut self.portals,
+            renamings: &mut self.renamings,
             catalog: self.services.freshness.words().raw(Slot::CATALOG),
             prepared_max: self.services.config.pool.prepared_statements_max,
             intern: &|tail, dialect| database.statement(tail, dialect),

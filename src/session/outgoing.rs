@@ -28,6 +28,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) bytes: &'a mut Vec<u8>,
     pub(super) statements: &'a mut Named,
     pub(super) portals: &'a mut Named,
+    pub(super) renamings: &'a mut Vec<Renaming>,
     /// The catalog's word: what was parsed under another is parsed anew.
     pub(super) catalog: u64,
     pub(super) prepared_max: usize,
@@ -43,11 +44,46 @@ pub(super) struct Outgoing<'a> {
     pub(super) deallocated: &'a mut Vec<Box<[u8]>>,
 }
 
-/// There is nothing to forget if the message turns out void.
-const NOTHING: Parsing = Parsing {
-    statement: None,
-    client_name: None,
-};
+/// What a message did to the client's names, to be undone if the server refuses or skips it. Every Parse, Bind
+/// and Close of the client's has one, in order.
+pub(super) enum Renaming {
+    /// Nothing.
+    None,
+    /// The name of a portal meant this before.
+    Portal(Box<[u8]>, Option<Arc<Statement>>),
+    /// The name of a statement meant this before.
+    Statement(Box<[u8]>, Option<Arc<Statement>>),
+}
+
+impl Renaming {
+    /// Does the reply that is owed belong to a message that has a renaming?
+    pub(super) const fn is_of(expected: &Expected<Parsing>) -> bool {
+        matches!(
+            expected,
+            Expected::BindComplete
+                | Expected::CloseComplete(Origin::Client)
+                | Expected::Local(_)
+                | Expected::ParseComplete(Origin::Client, _)
+        )
+    }
+
+    /// As if the message had never come.
+    pub(super) fn undo(self, statements: &mut Named, portals: &mut Named) {
+        match self {
+            Self::None => {}
+            Self::Portal(name, before) => drop(set(portals, &name, before)),
+            Self::Statement(name, before) => drop(set(statements, &name, before)),
+        }
+    }
+}
+
+/// Makes a name mean a statement, or nothing; returns what it meant before.
+fn set(named: &mut Named, name: &[u8], to: Option<Arc<Statement>>) -> Option<Arc<Statement>> {
+    match to {
+        Some(statement) => named.insert(name.into(), statement),
+        None => named.remove(name),
+    }
+}
 
 impl Outgoing<'_> {
     /// Writes one message.
@@ -82,17 +118,20 @@ impl Outgoing<'_> {
 
     fn parse(&mut self, message: &[u8], body: &[u8]) {
         let Some(parse) = Parse::read(body) else {
-            return self.verbatim(message, Expected::ParseComplete(Origin::Client, NOTHING));
+            self.renamings.push(Renaming::None);
+            return self.verbatim(
+                message,
+                Expected::ParseComplete(Origin::Client, Parsing::Other),
+            );
         };
         if parse.name.is_empty() {
             let statement = self.intern(parse.tail);
-            let parsing = Parsing {
-                statement: None,
-                client_name: Some(parse.name.into()),
-            };
             self.server.prepared.unnamed = Unnamed::Known(statement.id());
-            self.statements.insert(parse.name.into(), statement);
-            return self.verbatim(message, Expected::ParseComplete(Origin::Client, parsing));
+            self.rename(parse.name, Some(statement));
+            return self.verbatim(
+                message,
+                Expected::ParseComplete(Origin::Client, Parsing::Unnamed),
+            );
         }
         if self.statements.contains_key(parse.name) {
             return self.parse_taken_name(message, parse.name);
@@ -104,27 +143,39 @@ impl Outgoing<'_> {
             .is_prepared_under(statement.id(), self.catalog)
         {
             self.server.prepared.touch(statement.id());
-            let parsing = Parsing {
-                statement: None,
-                client_name: Some(parse.name.into()),
-            };
             self.server
                 .owed
-                .push(Expected::Local(PARSE_COMPLETE_MESSAGE, parsing));
+                .push(Expected::Local(PARSE_COMPLETE_MESSAGE));
         } else {
             if self.server.prepared.remove(statement.id()) {
                 self.close_on_server(&statement.server_name());
             }
-            self.parse_on_server(&statement, Origin::Client, Some(parse.name.into()));
+            self.parse_on_server(&statement, Origin::Client);
         }
-        self.statements.insert(parse.name.into(), statement);
+        self.rename(parse.name, Some(statement));
+    }
+
+    /// From here on the client's name for a statement means this one, or nothing.
+    fn rename(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
+        let before = set(self.statements, name, statement);
+        self.renamings
+            .push(Renaming::Statement(name.into(), before));
+    }
+
+    fn rename_portal(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
+        let before = set(self.portals, name, statement);
+        self.renamings.push(Renaming::Portal(name.into(), before));
     }
 
     /// The server has to say, in its own words and in the right transaction state, that the name is taken
     /// (42P05). It does not know the name, so it is made to know it first.
     fn parse_taken_name(&mut self, message: &[u8], name: &[u8]) {
         self.reserve_name(name);
-        self.verbatim(message, Expected::ParseComplete(Origin::Client, NOTHING));
+        self.renamings.push(Renaming::None);
+        self.verbatim(
+            message,
+            Expected::ParseComplete(Origin::Client, Parsing::Other),
+        );
     }
 
     /// Makes the server know a client's name for a statement, until the next request. An empty statement
@@ -134,17 +185,12 @@ impl Outgoing<'_> {
         write_parse(self.bytes, name, &EMPTY);
         self.server
             .owed
-            .push(Expected::ParseComplete(Origin::Proxy, NOTHING));
+            .push(Expected::ParseComplete(Origin::Proxy, Parsing::Other));
         self.server.leftovers.push(name.into());
     }
 
     /// Prepares a statement under its own name.
-    fn parse_on_server(
-        &mut self,
-        statement: &Statement,
-        origin: Origin,
-        client_name: Option<Box<[u8]>>,
-    ) {
+    fn parse_on_server(&mut self, statement: &Statement, origin: Origin) {
         let evicted = self
             .server
             .prepared
@@ -166,13 +212,10 @@ impl Outgoing<'_> {
             self.close_on_server(&name);
         }
         write_parse(self.bytes, &name, statement.tail());
-        let parsing = Parsing {
-            statement: Some(statement.id()),
-            client_name,
-        };
-        self.server
-            .owed
-            .push(Expected::ParseComplete(origin, parsing));
+        self.server.owed.push(Expected::ParseComplete(
+            origin,
+            Parsing::Named(statement.id()),
+        ));
     }
 
     fn close_on_server(&mut self, name: &[u8]) {
@@ -184,45 +227,35 @@ impl Outgoing<'_> {
     /// `None` where the client's own name is right: for the unnamed one, and one that does not exist.
     fn prepare(&mut self, name: &[u8]) -> Option<Vec<u8>> {
         let Some(statement) = self.statements.get(name).cloned() else {
-            if name.is_empty() && self.server.prepared.unnamed != Unnamed::Absent {
-                self.server.prepared.unnamed = Unnamed::Absent;
+            if name.is_empty()
+                && std::mem::take(&mut self.server.prepared.unnamed) != Unnamed::Absent
+            {
                 self.close_on_server(name);
             }
             return None;
         };
         if !name.is_empty() {
             if !self.server.prepared.touch(statement.id()) {
-                self.parse_on_server(&statement, Origin::Proxy, None);
+                self.parse_on_server(&statement, Origin::Proxy);
             }
             return Some(statement.server_name());
         }
         if self.server.prepared.unnamed != Unnamed::Known(statement.id()) {
             self.server.prepared.unnamed = Unnamed::Known(statement.id());
             write_parse(self.bytes, name, statement.tail());
-            let parsing = Parsing {
-                statement: None,
-                client_name: None,
-            };
             self.server
                 .owed
-                .push(Expected::ParseComplete(Origin::Proxy, parsing));
+                .push(Expected::ParseComplete(Origin::Proxy, Parsing::Unnamed));
         }
         None
     }
 
     fn bind(&mut self, message: &[u8], body: &[u8]) {
         let Some(bind) = Bind::read(body) else {
+            self.renamings.push(Renaming::None);
             return self.verbatim(message, Expected::BindComplete);
         };
-        // A named portal that exists cannot be replaced (42P03), and may survive the attempt in an outer
-        // transaction. Which of the two it is then is not known.
-        let is_taken = !bind.portal.is_empty() && self.portals.contains_key(bind.portal);
-        match self.statements.get(bind.statement) {
-            Some(statement) if !is_taken => self
-                .portals
-                .insert(bind.portal.into(), Arc::clone(statement)),
-            _ => self.portals.remove(bind.portal),
-        };
+        self.rename_portal(bind.portal, self.statements.get(bind.statement).cloned());
         match self.prepare(bind.statement) {
             Some(name) => {
                 write_bind(self.bytes, bind.portal, &name, bind.tail);
@@ -283,19 +316,20 @@ impl Outgoing<'_> {
     fn close(&mut self, message: &[u8], body: &[u8]) {
         match Target::read(body) {
             Some(Target::Statement(name)) => {
-                let known = self.statements.remove(name).is_some();
+                let known = self.statements.contains_key(name);
+                self.rename(name, None);
                 if known && !name.is_empty() {
                     self.server
                         .owed
-                        .push(Expected::Local(CLOSE_COMPLETE_MESSAGE, NOTHING));
+                        .push(Expected::Local(CLOSE_COMPLETE_MESSAGE));
                     return;
                 }
                 if name.is_empty() {
                     self.server.prepared.unnamed = Unnamed::Absent;
                 }
             }
-            Some(Target::Portal(name)) => drop(self.portals.remove(name)),
-            None => {}
+            Some(Target::Portal(name)) => self.rename_portal(name, None),
+            None => self.renamings.push(Renaming::None),
         }
         self.verbatim(message, Expected::CloseComplete(Origin::Client));
     }

@@ -8,7 +8,7 @@ use std::io;
 use super::client::Client;
 use super::record::Recording;
 use crate::protocol::backend::{self, TransactionStatus};
-use crate::protocol::expect::{Fate, Unexpected};
+use crate::protocol::expect::{Expected, Fate, Unexpected};
 use crate::protocol::frame::{self, Frame, HEADER, InvalidLength};
 use crate::protocol::frontend;
 use crate::upstream::connection::{Connection, Farewell, Parsing};
@@ -38,6 +38,8 @@ pub(super) enum Broken {
 pub(super) struct Told {
     /// An ErrorResponse was among them.
     pub(super) failed: bool,
+    /// The error says that the text of the request is not SQL.
+    pub(super) is_not_sql: bool,
     /// The session was ended by the server, with these last words.
     pub(super) farewell: Option<Farewell>,
     /// The last command tag.
@@ -46,8 +48,8 @@ pub(super) struct Told {
     pub(super) ready: Option<TransactionStatus>,
     /// After an error, the server ignores everything up to a Sync that has not been sent yet.
     pub(super) skips_to_sync: bool,
-    /// The Parses that turned out void.
-    pub(super) void: Vec<Parsing>,
+    /// What failed, and behind it what the server has skipped.
+    pub(super) void: Vec<Expected<Parsing>>,
     /// The server reported another value of a setting.
     pub(super) settings_changed: bool,
 }
@@ -224,11 +226,12 @@ impl<'a> Relay<'a> {
 
     fn note_error(&mut self, body: &[u8]) {
         self.told.failed = true;
+        self.told.is_not_sql = is_of_parser(body);
         if matches!(backend::error_field(body, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.told.farewell = Some(Farewell::read(body));
         }
         let void = &mut self.told.void;
-        self.told.skips_to_sync = !self.server.owed.on_error(|parsing| void.push(parsing));
+        self.told.skips_to_sync = !self.server.owed.on_error(|expected| void.push(expected));
     }
 
     /// Carries the client's data into the server until the client ends it or the server refuses it. Returns
@@ -301,6 +304,16 @@ impl<'a> Relay<'a> {
         }
         Ok(())
     }
+}
+
+/// Is it an error of PostgreSQL's grammar, in the text of the request itself and not in one that it has run?
+fn is_of_parser(error: &[u8]) -> bool {
+    let field = |code| backend::error_field(error, code);
+    let (internal_query, context) = (field(b'q'), field(b'W'));
+    field(b'C') == Some(b"42601")
+        && field(b'R') == Some(b"scanner_yyerror")
+        && internal_query.is_none()
+        && context.is_none()
 }
 
 /// Forwards what a server says while nothing is asked of it: notices, notifications, settings, its goodbye.

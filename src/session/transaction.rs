@@ -84,7 +84,7 @@ pub(super) struct Effects {
     pub(super) rollback_is_provable: bool,
     /// Statements whose effect on the session is not known until the catalog is.
     pub(super) unjudged: Vec<Arc<Statement>>,
-    statements: u32,
+    statements: usize,
     is_script: bool,
 }
 
@@ -154,6 +154,11 @@ impl Effects {
         let forgets = SessionEffects::of(&[SessionEffect::Deallocate, SessionEffect::DiscardAll]);
         let is_alone = self.statements == 1 && self.boundary == Boundary::None && !self.is_script;
         !is_alone && self.session.intersects(forgets)
+    }
+
+    /// How many statements the request executes; a text counts as one.
+    pub(super) const fn statements(&self) -> usize {
+        self.statements
     }
 
     /// Does the request execute anything?

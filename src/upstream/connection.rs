@@ -54,13 +54,15 @@ impl Baseline {
     }
 }
 
-/// What a session wants to know again when a message turns out void.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Parsing {
-    /// The statement that is not prepared on the server after all, under its own name.
-    pub statement: Option<StatementId>,
-    /// The client's own name for it, if the client sent the Parse.
-    pub client_name: Option<Box<[u8]>>,
+/// What a Parse makes the server know, to be forgotten when the Parse turns out void.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Parsing {
+    /// A statement under the name that it has on every connection.
+    Named(StatementId),
+    /// Nothing that lasts.
+    Other,
+    /// The unnamed statement.
+    Unnamed,
 }
 
 /// The statements prepared on one connection.

@@ -10,6 +10,7 @@ mod invalidation;
 mod malformed;
 mod migrate;
 mod pipelines;
+mod random_pipelines;
 mod raw;
 mod sandbox;
 mod scene;

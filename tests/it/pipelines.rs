@@ -103,3 +103,25 @@ async fn a_portal_that_could_not_be_replaced_is_still_the_old_one() {
     writer.ask(&query("COMMIT")).await;
     assert_eq!(count(&mut reader).await, "1");
 }
+
+/// A typing error costs nobody anything: nothing of it has run.
+#[tokio::test]
+async fn what_is_not_sql_ties_no_connection_and_voids_no_result() {
+    let (stage, mut writer, mut reader) = scene().await;
+    for messages in [
+        query("SELEC 1"),
+        query("SELECT 1; SELEC 2"),
+        [run("SELEC 1"), sync()].concat(),
+        [parse("", "SELECT 'open"), run("SELECT 1"), sync()].concat(),
+    ] {
+        let hits = stage.hits().await;
+        assert_eq!(tags(&writer.ask(&messages).await), "EZ");
+        assert_eq!(count(&mut reader).await, "0");
+        assert_eq!(stage.hits().await, hits + 1);
+    }
+    assert_eq!(stage.stat("clients.pinned").await, 0);
+    // Code that has run is another matter, whatever its error.
+    let dynamic = "DO $$ BEGIN EXECUTE 'SELEC 1'; END $$";
+    assert_eq!(errors(&writer.ask(&query(dynamic)).await), ["42601"]);
+    assert_eq!(stage.stat("clients.pinned").await, 1);
+}

@@ -110,13 +110,38 @@ pub(crate) async fn compare(place: &str, script: &[Step], direct: &mut Wire, pro
         let expected = run(step, direct).await;
         let found = run(step, proxied).await;
         assert!(
-            expected == found,
+            agree(&expected, &found),
             "{place}, step {number}: {:?}\n direct {}: {expected:?}\nproxied {}: {found:?}",
             step.bytes.escape_ascii().to_string(),
             tags(&expected),
             tags(&found),
         );
     }
+}
+
+/// The same bytes, but for two differences.
+///
+/// A statement that was answered from the cache is unknown to the server, and in a failed transaction it cannot
+/// be made known: what asks for it is refused (25P02) sooner than it would be directly.
+fn agree(direct: &[Message], proxied: &[Message]) -> bool {
+    let mut pairs = std::iter::zip(direct, proxied);
+    let Some(place) = pairs.position(|(one, other)| !is_same(one, other)) else {
+        return direct.len() == proxied.len();
+    };
+    let refusal = direct[place..].iter().position(|one| one.tag == b'E');
+    proxied[place].tag == b'E'
+        && proxied[place].sqlstate() == "25P02"
+        && refusal.is_some_and(|after| direct[place + after + 1..] == proxied[place + 1..])
+}
+
+/// The error of a Bind with too many or too few parameters holds the name that the statement has on the server.
+fn is_same(one: &Message, other: &Message) -> bool {
+    let counts = |message: &Message| {
+        let text = message.field(b'M').filter(|_| message.tag == b'E')?;
+        let (counts, _) = text.split_once(", but prepared statement \"")?;
+        Some(counts.to_owned())
+    };
+    one == other || counts(one).is_some_and(|text| Some(text) == counts(other))
 }
 
 async fn run(step: &Step, wire: &mut Wire) -> Vec<Message> {
