@@ -7,6 +7,7 @@ mod demo;
 mod extended_query;
 mod hits;
 mod invalidation;
+mod login;
 mod malformed;
 mod migrate;
 mod pipelines;
