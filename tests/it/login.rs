@@ -267,7 +267,11 @@ async fn a_login_that_stops_half_way_gives_its_place_back() {
 #[tokio::test]
 async fn databases_and_users_are_kept_apart() {
     let stage = Stage::builder().auth(Auth::Trust).start().await;
-    for sql in ["CREATE ROLE ann LOGIN", "CREATE DATABASE ann", "CREATE DATABASE other"] {
+    for sql in [
+        "CREATE ROLE ann LOGIN",
+        "CREATE DATABASE ann",
+        "CREATE DATABASE other",
+    ] {
         stage.arrange(sql).await;
     }
     for _ in 0..2 {

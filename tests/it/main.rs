@@ -1,8 +1,10 @@
 //! Integration tests against a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cancel;
 mod catalog;
 mod checker;
+mod copy;
 mod demo;
 mod extended_query;
 mod hits;
@@ -11,6 +13,7 @@ mod login;
 mod malformed;
 mod migrate;
 mod pipelines;
+mod pool;
 mod random_pipelines;
 mod raw;
 mod sandbox;
