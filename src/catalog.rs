@@ -11,9 +11,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
 use crate::analysis::catalog::rows::{
-    BuiltInFunctionRow, ColumnTypeRow, ForeignKeyRow, FunctionMark, FunctionRow, InheritanceRow,
-    Language, OperatorOperands, OperatorRow, Persistence, ReferentialAction, RelationFunctionRow,
-    RelationKind, RelationMark, RelationRow, Rows, TypeKind, TypeRow, Volatility,
+    BuiltInFunctionRow, ColumnTypeRow, ExpressionRow, ForeignKeyRow, FunctionMark, FunctionRow,
+    InheritanceRow, Language, OperatorOperands, OperatorRow, Persistence, ReferentialAction,
+    RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows, TypeKind, TypeRow,
+    Volatility,
 };
 use crate::analysis::{Catalog, Oid, plain_types};
 
@@ -39,7 +40,7 @@ pub async fn load(client: &Client) -> Result<Catalog, Error> {
     let mut attempt = 1;
     loop {
         client.batch_execute(BEGIN).await?;
-        // Fifteen queries at once make a large future.
+        // Many queries at once make a large future.
         let rows = Box::pin(rows(client)).await;
         client
             .batch_execute(if rows.is_ok() { "COMMIT" } else { "ROLLBACK" })
@@ -85,6 +86,8 @@ async fn rows(client: &Client) -> Result<Rows, Error> {
         operators,
         types,
         implicit_functions,
+        column_expressions,
+        times_of_day,
         event_triggers,
     ) = tokio::try_join!(
         select(client, queries::RELATIONS, &[], relation),
@@ -100,7 +103,11 @@ async fn rows(client: &Client) -> Result<Rows, Error> {
         select(client, queries::BUILT_IN_OPERATORS, &[], name),
         select(client, queries::OPERATORS, &[], operator),
         select(client, queries::TYPES, &[], type_row),
-        select(client, queries::IMPLICIT_FUNCTIONS, &[], |row| oid(row, 0)),
+        select(client, queries::IMPLICIT_FUNCTIONS, &plain, |row| oid(
+            row, 0
+        )),
+        select(client, queries::COLUMN_EXPRESSIONS, &[], expression),
+        select(client, queries::TIMES_OF_DAY, &[], |row| oid(row, 0)),
         select(client, queries::EVENT_TRIGGERS, &[], |row| oid(row, 0)),
     )?;
     Ok(Rows {
@@ -118,6 +125,8 @@ async fn rows(client: &Client) -> Result<Rows, Error> {
         operators,
         types,
         implicit_functions,
+        column_expressions,
+        times_of_day,
         event_triggers,
     })
 }
@@ -203,6 +212,13 @@ fn relation_function(row: &Row) -> Result<RelationFunctionRow, Error> {
     })
 }
 
+fn expression(row: &Row) -> Result<ExpressionRow, Error> {
+    Ok(ExpressionRow {
+        relation: oid(row, 0)?,
+        expression: row.try_get(1)?,
+    })
+}
+
 fn built_in_function(row: &Row) -> Result<BuiltInFunctionRow, Error> {
     Ok(BuiltInFunctionRow {
         name: row.try_get(0)?,
@@ -223,14 +239,18 @@ fn function(row: &Row) -> Result<FunctionRow, Error> {
         name: row.try_get(2)?,
         volatility: volatility(row, 3)?,
         language: match row.try_get(4)? {
+            "aggregate" => Language::Aggregate,
             "c" => Language::C,
             "internal" => Language::Internal,
+            "sql" => Language::Sql,
             _ => Language::Other,
         },
         arguments: count(row, 5)?,
         defaults: count(row, 6)?,
         marks: variadic.into_iter().chain(takes_row).collect(),
         signature: oids(row, 9)?,
+        parts: oids(row, 10)?,
+        definition: row.try_get(11)?,
     })
 }
 

@@ -155,18 +155,12 @@ impl Database {
         let snapshot = self.snapshot();
         let version = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
         statement.plan_of(version, || {
-            let verdict = statement
-                .parsed()
-                .judge(snapshot.as_ref().map(|snapshot| &snapshot.catalog));
-            let mut plan = self.resolve(verdict, snapshot.as_deref());
-            if let Some(snapshot) = snapshot
-                && statement
-                    .parameter_types()
-                    .any(|oid| !snapshot.catalog.is_plain_parameter(oid))
-            {
-                plan.read = plan.read.and(Err(Reason::UnsafeType));
+            let catalog = snapshot.as_ref().map(|snapshot| &snapshot.catalog);
+            let mut verdict = statement.parsed().judge(catalog);
+            if let Some(catalog) = catalog {
+                verdict.take_parameters(statement.parameter_types(), catalog);
             }
-            plan
+            self.resolve(verdict, snapshot.as_deref())
         })
     }
 

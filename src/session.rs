@@ -94,6 +94,8 @@ pub struct Session {
     pins: SessionEffects,
     /// The session's state differs from its baseline in a way that is not part of the cache key.
     untracked: bool,
+    /// Code that is not understood has run, and nobody has looked yet whether it left temporary objects.
+    temporary_unsure: bool,
     /// Statements that were sent while the catalog was not known, and may have changed the session.
     unjudged: Vec<Arc<Statement>>,
     /// A pipeline has been sent in part; its Sync is still to come.
@@ -194,6 +196,7 @@ impl Session {
             server: None,
             pins: SessionEffects::default(),
             untracked: false,
+            temporary_unsure: false,
             unjudged: Vec::new(),
             pipeline_open: false,
             awaits_sync: false,
@@ -279,10 +282,11 @@ impl Session {
         }
     }
 
-    /// May the session have objects of its own that no catalog snapshot shows?
-    fn has_hidden_objects(&self) -> bool {
-        let hidden = [SessionEffect::Temporary, SessionEffect::UnknownCode];
-        self.pins.intersects(SessionEffects::of(&hidden))
+    /// May a name in the request stand for a temporary object, which no catalog snapshot shows, and so for any
+    /// code?
+    fn may_run_hidden_code(&self, part: &Effects) -> bool {
+        let may_have_any = self.pins.contains(SessionEffect::Temporary) || self.temporary_unsure;
+        may_have_any && part.runs_something()
     }
 
     /// Finds out what statements may have done to the session that were sent before the catalog was known.

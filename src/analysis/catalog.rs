@@ -19,12 +19,14 @@ pub(super) use closure::Touched;
 pub(super) use functions::{Behaviour, Functions};
 use relations::{Hazards, Relations};
 pub(super) use relations::{Named, Origin, Relation, RelationCode};
-use rows::{ForeignKeyRow, Persistence, RelationKind, Rows};
+use rows::{ExpressionRow, ForeignKeyRow, Persistence, RelationKind, Rows};
 pub(super) use types::{Cast, Types};
 
 use super::Oid;
-use super::facts::Name;
-use super::survey::Survey;
+use super::facts::{Name, Reach};
+use super::session::SessionEffects;
+use super::survey::{Survey, expression};
+use crate::reason::Reason;
 
 /// The catalog of one database at one moment.
 #[derive(Debug)]
@@ -39,6 +41,10 @@ pub struct Catalog {
     types: Types,
     implicit_code: Implicit,
     definition_code: Implicit,
+    /// Relations that hold times of day.
+    times_of_day: HashSet<Oid>,
+    /// What the defaults and checks of relations do with the server's own functions, but for those that do nothing.
+    expressions: HashMap<Oid, (Reach, SessionEffects)>,
     /// What the queries of views and materialized views do.
     queries: HashMap<Oid, Survey>,
 }
@@ -59,11 +65,8 @@ impl Catalog {
             take(&mut rows.functions),
         );
         let types = Types::new(take(&mut rows.types));
-        functions.judge_signatures(&types);
-        functions.add_operators(
-            take(&mut rows.built_in_operators),
-            take(&mut rows.operators),
-        );
+        functions.settle(&types, &rows.built_in_operators, &rows.operators);
+        let expressions = effects(&rows.column_expressions, &functions);
         let hazards = Hazards::new(&rows, &functions, &types);
         let (relations, definitions) =
             Relations::new(rows.relations, rows.system_relations, &hazards);
@@ -82,6 +85,8 @@ impl Catalog {
             types,
             implicit_code: Implicit::of(implicit_code),
             definition_code: Implicit::of(!rows.event_triggers.is_empty()),
+            times_of_day: rows.times_of_day.into_iter().collect(),
+            expressions,
             queries: HashMap::new(),
         };
         catalog.queries = views::resolve(&catalog, &definitions);
@@ -109,13 +114,19 @@ impl Catalog {
         })
     }
 
-    /// Whether a parameter declared with this type means the same every time. Zero and `unknown` leave the type to the
-    /// server, which the text of the statement then answers for.
-    #[must_use]
-    pub fn is_plain_parameter(&self, type_oid: Oid) -> bool {
+    /// What reading the value of a parameter of this type may do.
+    pub(super) fn parameter(&self, type_oid: Oid) -> Cast {
         /// `pg_type.dat`: the type of a literal not yet resolved.
         const UNKNOWN: Oid = Oid(705);
-        type_oid == Oid(0) || type_oid == UNKNOWN || self.types.is_plain(type_oid, &self.functions)
+        /// `pg_type.dat`: a time of day, which another time zone tells by today's date.
+        const TIMES: [Oid; 2] = [Oid(1083), Oid(1183)];
+        if type_oid == Oid(0) || type_oid == UNKNOWN {
+            Cast::Plain
+        } else if TIMES.contains(&type_oid) {
+            Cast::Refused(Reason::UnsafeType)
+        } else {
+            self.types.cast_to(type_oid, &self.functions)
+        }
     }
 
     pub(super) fn relation(&self, oid: Oid) -> Option<&Relation> {
@@ -145,6 +156,16 @@ impl Catalog {
         self.date_columns.contains(column)
     }
 
+    /// Whether a column of the relation may be a time of day.
+    pub(super) fn holds_times(&self, oid: Oid) -> bool {
+        self.times_of_day.contains(&oid)
+    }
+
+    /// What the defaults and checks of a relation do when its rows change.
+    pub(super) fn expressions(&self, oid: Oid) -> Option<(Reach, SessionEffects)> {
+        self.expressions.get(&oid).copied()
+    }
+
     /// Casts and operator classes that run users' code.
     pub(super) fn implicit_code(&self) -> Implicit {
         self.implicit_code
@@ -169,6 +190,20 @@ impl Implicit {
     fn of(code: bool) -> Self {
         if code { Self::Code } else { Self::Nothing }
     }
+}
+
+/// What expressions do, by their relations.
+fn effects(rows: &[ExpressionRow], functions: &Functions) -> HashMap<Oid, (Reach, SessionEffects)> {
+    let mut effects = HashMap::new();
+    for row in rows {
+        let facts = views::expression_facts(row.expression.as_deref());
+        let (reach, session) = expression(&facts, functions);
+        if reach != Reach::Nothing || !session.is_empty() {
+            let all: &mut (Reach, SessionEffects) = effects.entry(row.relation).or_default();
+            *all = (all.0.max(reach), all.1.union(session));
+        }
+    }
+    effects
 }
 
 fn edges<R, T>(rows: &[R], edge: impl Fn(&R) -> (Oid, T)) -> HashMap<Oid, Vec<T>> {

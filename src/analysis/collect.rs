@@ -12,6 +12,7 @@ use pg_raw_parse::nodes;
 use pg_raw_parse::raw::{A_Expr_Kind, CmdType, CoercionForm, OnConflictAction, SubLinkType};
 use pg_raw_parse::walk::{Recurse, walk_manual};
 
+use super::attributes::{self, Attributes};
 use super::builtin;
 use super::dates::{is_date_type, mentions_moving_date};
 use super::facts::{Arguments, Call, Change, Facts, Name, Operand, Operator, Reach};
@@ -40,6 +41,7 @@ pub(super) fn collect(node: Node<'_>, facts: &mut Facts) {
     let mut collector = Collector {
         facts,
         aliases: Vec::new(),
+        attributes: Attributes::default(),
     };
     collector.walk(node);
     collector.finish();
@@ -76,6 +78,7 @@ struct Collector<'facts> {
     facts: &'facts mut Facts,
     /// Names that the text gives to columns: one of them may hold anything.
     aliases: Vec<Box<str>>,
+    attributes: Attributes,
 }
 
 impl Collector<'_> {
@@ -87,7 +90,12 @@ impl Collector<'_> {
 
     /// A column that shares its name with an alias may not be the column of the catalog.
     fn finish(self) {
-        let Self { facts, aliases } = self;
+        let Self {
+            facts,
+            aliases,
+            attributes,
+        } = self;
+        attributes.finish(facts);
         let given = |column: &str| {
             aliases.iter().any(|alias| **alias == *column)
                 || facts.calls.iter().any(|call| *call.name.name == *column)
@@ -130,6 +138,7 @@ impl Collector<'_> {
                 self.facts.refuse(Reason::UnknownConstruct)
             }
             Node::SQLValueFunction(_) => self.facts.refuse(Reason::CurrentValue),
+            Node::RangeFunction(function) => self.attributes.function(function),
             Node::RangeTableSample(_) => self.facts.refuse(Reason::TableSample),
             // What it names are aliases.
             Node::LockingClause(_) => {
@@ -282,19 +291,19 @@ impl Collector<'_> {
     }
 
     fn column(&mut self, column: &nodes::ColumnRef) {
-        let mut fields = strings(column.fields());
-        if fields.next().is_some_and(is_system_column) {
+        if strings(column.fields()).any(is_system_column) {
             self.facts.refuse(Reason::SystemColumn);
         }
-        fields.for_each(|field| self.field(field));
+        self.attributes.column(column);
     }
 
-    /// A name behind a dot: a column, a field, or a function in attribute notation.
+    /// A name behind the dot of an expression: a field, or a function in attribute notation.
     fn field(&mut self, name: &str) {
         if is_system_column(name) {
             self.facts.refuse(Reason::SystemColumn);
         }
         self.facts.attributes.push(name.into());
+        attributes::call(name, self.facts);
     }
 
     fn constant(&mut self, constant: &nodes::A_Const) {
@@ -354,7 +363,8 @@ impl Collector<'_> {
     fn read_as_date(&mut self, source: Node<'_>) {
         match source {
             // A constant is looked at where it stands; a parameter, when its value is known.
-            Node::None | Node::A_Const(_) | Node::ParamRef(_) | Node::SQLValueFunction(_) => {}
+            Node::None | Node::A_Const(_) | Node::SQLValueFunction(_) => {}
+            Node::ParamRef(_) => self.facts.dated_parameters += 1,
             Node::TypeCast(cast) => self.read_as_date(cast.arg()),
             Node::ColumnRef(column) => match strings(column.fields()).next_back() {
                 Some(name) => self.facts.dated_columns.push(name.into()),

@@ -63,7 +63,8 @@ pub(super) fn read(text: &str) -> Option<Reading> {
     })
 }
 
-fn note(statement: Node<'_>, facts: &mut Facts) {
+/// Notes the facts of one statement.
+pub(super) fn note(statement: Node<'_>, facts: &mut Facts) {
     match statement {
         Node::SelectStmt(_) => collect(statement, facts),
         Node::InsertStmt(_) | Node::UpdateStmt(_) | Node::DeleteStmt(_) | Node::MergeStmt(_) => {

@@ -88,7 +88,6 @@ pub(super) fn walks_on(node: Node<'_>) -> bool {
             | Node::NullTest(_)
             | Node::OnConflictClause(_)
             | Node::ParamRef(_)
-            | Node::RangeFunction(_)
             | Node::RangeSubselect(_)
             | Node::RangeTableFunc(_)
             | Node::ReturningClause(_)

@@ -74,8 +74,7 @@ impl Session {
             // Code may commit by itself, over a connection of its own.
             transaction::merge(&mut exposed, &effects.writes);
         }
-        if self.has_hidden_objects() && part.runs_something() {
-            // A name may stand for a temporary view, or a table with a trigger of its own: for any code.
+        if self.may_run_hidden_code(part) {
             transaction::merge(&mut exposed, &[Slot::EVERYTHING, Slot::CATALOG]);
             self.transaction.remember_everything();
         }
@@ -119,7 +118,9 @@ impl Session {
             }
             Ok(told) => {
                 self.note_forgetting(&told, part);
+                self.temporary_unsure |= effects.session.contains(SessionEffect::UnknownCode);
                 self.settle(&told, effects)?;
+                self.look_for_temporary_objects().await?;
                 Ok(told)
             }
             Err((broken, told)) => {
@@ -127,6 +128,27 @@ impl Session {
                 Err(told.farewell.map_or(broken.into(), End::Fatal))
             }
         }
+    }
+
+    /// After code that is not understood: has it left temporary objects in the session?
+    async fn look_for_temporary_objects(&mut self) -> Result<(), End> {
+        let may_ask = !self.pipeline_open && self.transaction.status != TransactionStatus::Failed;
+        let Some(server) = self
+            .server
+            .as_mut()
+            .filter(|_| self.temporary_unsure && may_ask)
+        else {
+            return Ok(());
+        };
+        let has_none = server
+            .asks_true(NO_TEMPORARY_SCHEMA)
+            .await
+            .map_err(Broken::Server)?;
+        self.temporary_unsure = false;
+        if !has_none {
+            self.pin([SessionEffect::Temporary].into_iter().collect());
+        }
+        Ok(())
     }
 
     /// The catalog has changed since it was found out what a request may change: then it may change
@@ -293,6 +315,10 @@ impl Session {
         backend::write_error(&mut client.outbox, Severity::Error, sqlstate, message);
     }
 }
+
+/// Has the session never made a temporary object?
+const NO_TEMPORARY_SCHEMA: &[u8] =
+    b"SELECT pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.=) 0::pg_catalog.oid";
 
 /// Was a request refused before anything of it ran, so that it has left nothing behind? A query is parsed as a
 /// whole before its first statement runs; in a pipeline, what follows the error is skipped.

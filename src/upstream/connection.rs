@@ -339,6 +339,23 @@ impl Connection {
         }
     }
 
+    /// Asks a question of the proxy's own whose answer is one boolean; anything else is no.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step.
+    pub async fn asks_true(&mut self, sql: &[u8]) -> io::Result<bool> {
+        let mut message = Vec::with_capacity(sql.len() + 6);
+        frontend::write_query(&mut message, sql);
+        self.prepared.unnamed = Unnamed::Absent;
+        self.send(&message).await?;
+        let mut is_true = false;
+        // One column, one byte long: `t`.
+        let yes = [0, 1, 0, 0, 0, 1, b't'];
+        self.until_ready(|tag, body| is_true |= tag == backend::DATA_ROW && body == yes)
+            .await?;
+        Ok(is_true)
+    }
+
     /// Reads up to the next ReadyForQuery, showing every frame to `look`.
     ///
     /// # Errors

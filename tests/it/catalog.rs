@@ -55,6 +55,18 @@ CREATE OPERATOR === (leftarg = int, rightarg = int, function = int4eq);
 CREATE OPERATOR !!! (rightarg = int, function = volatile_of);
 CREATE SCHEMA other;
 CREATE TABLE other.users (id int);
+CREATE FUNCTION thrice(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT twice(n) + n';
+CREATE FUNCTION looks_up(int) RETURNS bigint IMMUTABLE LANGUAGE sql AS 'SELECT count(*) FROM leads';
+CREATE FUNCTION says_so(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE FUNCTION add_up(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + $2';
+CREATE FUNCTION add_oddly(int, int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
+CREATE TABLE shifts (id int, starts time);
+CREATE VIEW early AS SELECT id, starts FROM shifts;
+CREATE TABLE configured (id int, a text DEFAULT set_config('a.b', 'c', false));
+CREATE TABLE numbered (id serial, a text DEFAULT lower('A'), at timestamptz DEFAULT now(), CHECK (length(a) > 0));
+CREATE CAST (varchar AS mood) WITH INOUT AS IMPLICIT;
+CREATE AGGREGATE sum_of (int) (sfunc = add_up, stype = int);
+CREATE AGGREGATE sum_oddly (int) (sfunc = add_oddly, stype = int);
 ";
 
 /// What reads depend on.
@@ -70,7 +82,7 @@ const READS: &[(&str, &[&str])] = &[
     ("SELECT * FROM totals", &["public.totals"]),
     ("SELECT * FROM mails", &["public.mails"]),
     (
-        "SELECT twice(1), product(1), 1 === 1, 'sad'::mood, lower('A'), 2 % 3",
+        "SELECT twice(1), thrice(1), sum_of(1), product(1), 1 === 1, 'sad'::mood, lower('A'), 2 % 3",
         &[],
     ),
     (
@@ -97,6 +109,17 @@ const REFUSED: &[(&str, Reason)] = &[
     ("SELECT 1::positive", Reason::UnsafeType),
     ("SELECT 'users'::regclass", Reason::UnsafeType),
     ("SELECT strange(1)", Reason::UserFunction),
+    ("SELECT looks_up(1)", Reason::UserFunction),
+    (
+        "SELECT starts AT TIME ZONE 'CET' FROM early",
+        Reason::StableFunction,
+    ),
+    ("SELECT says_so(1)", Reason::UserFunction),
+    ("SELECT sum_oddly(1)", Reason::UserFunction),
+    (
+        "SELECT (name).says_so FROM public.users",
+        Reason::UserFunction,
+    ),
     ("SELECT !!! 1", Reason::UserFunction),
     ("SELECT now()", Reason::StableFunction),
     ("SELECT random()", Reason::VolatileFunction),
@@ -118,6 +141,8 @@ const WRITES: &[(&str, &[&str])] = &[
         &["public.leads", "public.notes", "public.users"],
     ),
     ("UPDATE leads SET id = 1", &["public.leads", "public.notes"]),
+    ("INSERT INTO numbered VALUES (1)", &["public.numbered"]),
+    ("INSERT INTO configured VALUES (1)", &["public.configured"]),
     ("UPDATE quiet SET id = 1", &["public.quiet"]),
     ("INSERT INTO indexed VALUES (1)", &["public.indexed"]),
     (
@@ -184,6 +209,16 @@ async fn a_snapshot_knows_the_database() -> Result<(), Box<dyn std::error::Error
             "{sql}"
         );
     }
+    let effects = judge(&catalog, "INSERT INTO configured VALUES (1)").session;
+    assert!(effects.contains(SessionEffect::Setting), "{effects:?}");
+
+    client
+        .batch_execute("CREATE CAST (text AS date) WITH INOUT AS ASSIGNMENT")
+        .await?;
+    assert_eq!(
+        reads(&load(&client).await?, "SELECT * FROM users"),
+        Err(Reason::UserCast)
+    );
     Ok(())
 }
 

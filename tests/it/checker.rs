@@ -5,7 +5,11 @@
 //! most. The seed of a run is printed when it fails; `PGKEEL_CHECKER_SECONDS` and `PGKEEL_CHECKER_WRITES` make
 //! a soak of it.
 //!
-//! It has been seen to fail, on each of these bugs planted by hand: see `PLANTED` below.
+//! It was seen to fail, in seconds, on each of these bugs, planted by hand one at a time: a fill that takes its
+//! stamps when the result has ended; a window that is closed when CommandComplete comes; one that is closed
+//! before its change is sent; COMMIT that opens none, or closes it as rolled back; a table left out of the
+//! dependencies of a join; a foreign key that is not followed. (The first is the rarest: some hundred to some
+//! thousand writes.)
 
 mod judge;
 mod load;
@@ -14,9 +18,7 @@ mod shapes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use load::{Court, Reader, Writer};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
+use load::{BRIEF_READ_FORMS, BRIEF_WRITE_FORMS, Court, READ_FORMS, Reader, WRITE_FORMS, Writer};
 use shapes::SHAPES;
 
 use crate::scene::{SOON, Scene};
@@ -51,13 +53,12 @@ async fn no_read_is_older_than_what_was_known_when_it_began() {
     let court = Arc::new(Court::new());
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..READERS {
-        let random = StdRng::seed_from_u64(seed ^ number);
-        let reader = Reader::new(scene.client().await, Arc::clone(&court), random);
+        let reader = Reader::new(scene.client().await, &court, seed ^ number, READ_FORMS);
         tasks.spawn(reader.run());
     }
     for number in 0..WRITERS {
-        let random = StdRng::seed_from_u64(seed ^ (100 + number));
-        let writer = Writer::new(scene.client().await, Arc::clone(&court), random);
+        let seed = seed ^ (READERS + number);
+        let writer = Writer::new(scene.client().await, &court, seed, WRITE_FORMS);
         tasks.spawn(writer.run());
     }
     tokio::time::sleep(Duration::from_secs(setting("PGKEEL_CHECKER_SECONDS", 8))).await;
@@ -70,7 +71,7 @@ async fn no_read_is_older_than_what_was_known_when_it_began() {
     println!("{reads} reads ({hits} hits), {writes} writes");
     assert!(court.violations().is_empty(), "{:#?}", court.violations());
     assert!(writes > 200, "only {writes} writes");
-    assert!(hits > reads / 20, "only {hits} of {reads} reads were hits");
+    assert!(hits > reads / 50, "only {hits} of {reads} reads were hits");
     eventually(SOON, async || {
         scene.stage.stat("freshness.windows_open").await == 0
     })
@@ -86,14 +87,12 @@ async fn ten_thousand_writes_are_seen_by_the_next_read() {
     let court = Arc::new(Court::new());
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..REFILLERS {
-        let random = StdRng::seed_from_u64(seed ^ number);
-        let reader = Reader::new(scene.client().await, Arc::clone(&court), random);
+        let reader = Reader::new(scene.client().await, &court, seed ^ number, READ_FORMS);
         tasks.spawn(reader.run());
     }
-    let writer_random = StdRng::seed_from_u64(seed ^ 100);
-    let mut writer = Writer::new(scene.client().await, Arc::clone(&court), writer_random);
-    let reader_random = StdRng::seed_from_u64(seed ^ 200);
-    let mut reader = Reader::new(scene.client().await, Arc::clone(&court), reader_random);
+    let (of_writer, of_reader) = (seed ^ REFILLERS, seed ^ (REFILLERS + 1));
+    let mut writer = Writer::new(scene.client().await, &court, of_writer, BRIEF_WRITE_FORMS);
+    let mut reader = Reader::new(scene.client().await, &court, of_reader, BRIEF_READ_FORMS);
     let mut seen = 0;
     while seen < writes && court.violations().is_empty() {
         let place = writer.write().await;
@@ -112,5 +111,5 @@ async fn ten_thousand_writes_are_seen_by_the_next_read() {
     assert!(court.violations().is_empty(), "{:#?}", court.violations());
     let hits = scene.stage.hits().await;
     println!("{seen} of {writes} writes seen, {hits} hits");
-    assert!(hits > writes / 20, "only {hits} hits");
+    assert!(hits > writes / 50, "only {hits} hits");
 }

@@ -122,11 +122,6 @@ impl Types {
         self.runs(oid, functions, &mut Vec::new())
     }
 
-    /// Whether a value of this type, in a parameter, means the same every time.
-    pub(super) fn is_plain(&self, oid: Oid, functions: &Functions) -> bool {
-        self.cast_to(oid, functions) == Cast::Plain
-    }
-
     /// Whether this is a domain, or an array of one.
     pub(super) fn is_domain(&self, oid: Oid) -> bool {
         self.by_oid.get(&oid).is_some_and(|found| match found.kind {
@@ -140,7 +135,8 @@ impl Types {
         })
     }
 
-    fn cast_to(&self, oid: Oid, functions: &Functions) -> Cast {
+    /// What a cast to this type may do.
+    pub(super) fn cast_to(&self, oid: Oid, functions: &Functions) -> Cast {
         if self.runs_code(oid, functions) {
             return Cast::RunsCode(Reason::UnsafeType);
         }

@@ -1,7 +1,7 @@
 //! Functions, operators and casts: what makes another value every time, and what runs code.
 
 use super::world::{World, world};
-use super::{check, check_in};
+use super::{DIALECT, TEXT_MAX, check, check_in, describe, parse};
 use crate::analysis::Oid;
 use crate::analysis::catalog::rows::RelationKind;
 
@@ -111,6 +111,54 @@ fn functions_count_by_the_worst_they_can_be() {
 }
 
 #[test]
+fn immutable_is_what_its_body_is() {
+    const CODE: &str = "!user_function -> ** [unknown_code]";
+    check(&[
+        (
+            "SELECT deep(1), deeper(1), answers(1), atomic(1), sum_of(1)",
+            "constant",
+        ),
+        ("SELECT says_so(1)", CODE),
+        ("SELECT looks_up(1)", CODE),
+        ("SELECT removes(1)", CODE),
+        ("SELECT clocked(1)", CODE),
+        ("SELECT sets('a')", CODE),
+        ("SELECT moving('a')", CODE),
+        ("SELECT dated('a')", CODE),
+        ("SELECT ring(1)", CODE),
+        ("SELECT dotted('a')", CODE),
+        ("SELECT written('a')", CODE),
+        ("SELECT casual(1)", CODE),
+        ("SELECT noon('CET')", CODE),
+        ("SELECT told($1)", "constant"),
+        ("SELECT worded($1)", CODE),
+        ("SELECT isn_weak(true)", CODE),
+        ("SELECT sum_by(1)", CODE),
+    ]);
+}
+
+#[test]
+fn a_time_of_day_elsewhere_depends_on_the_date() {
+    check(&[
+        ("SELECT created_at AT TIME ZONE 'CET' FROM users", "users"),
+        ("SELECT $1 AT TIME ZONE 'CET'", "constant"),
+        (
+            "SELECT at AT TIME ZONE 'CET' FROM shifts",
+            "!stable_function",
+        ),
+        ("SELECT at FROM shifts", "shifts"),
+        (
+            "SELECT created_at::time AT TIME ZONE 'CET' FROM users",
+            "!stable_function",
+        ),
+        (
+            "SELECT timezone('CET', \"time\"(created_at)) FROM users",
+            "!stable_function",
+        ),
+    ]);
+}
+
+#[test]
 fn code_hides_behind_dots_and_signs() {
     check(&[
         (
@@ -127,6 +175,68 @@ fn code_hides_behind_dots_and_signs() {
         ),
         ("SELECT full_name FROM users", "users"),
         ("SELECT u.total FROM users u", "users"),
+        (
+            "SELECT (name).total FROM users",
+            "!user_function -> ** [unknown_code]",
+        ),
+        (
+            "SELECT (name).stab FROM users",
+            "!user_function -> ** [unknown_code]",
+        ),
+        (
+            "SELECT x.total FROM unnest(ARRAY['a']) x",
+            "!user_function -> ** [unknown_code]",
+        ),
+        (
+            "SELECT unnest.total FROM unnest(ARRAY['a'])",
+            "!user_function -> ** [unknown_code]",
+        ),
+        (
+            "SELECT y.total FROM unnest(ARRAY['a']) x, LATERAL (SELECT x.total) y",
+            "!user_function -> ** [unknown_code]",
+        ),
+        (
+            "SELECT r.total FROM ROWS FROM (unnest(ARRAY[1]), unnest(ARRAY[2])) r",
+            "!user_function -> ** [unknown_code]",
+        ),
+        ("SELECT (name).timestamptz FROM users", "!text_read_as_date"),
+        (
+            "SELECT x.timestamptz FROM unnest($1::text[]) x",
+            "!text_read_as_date",
+        ),
+        (
+            "SELECT (name).email FROM users",
+            "!unsafe_type -> ** [unknown_code]",
+        ),
+        (
+            "SELECT (name).nextval FROM users",
+            "!volatile_function [sequence]",
+        ),
+        (
+            "SELECT ('a'::text).nextval",
+            "!volatile_function [sequence]",
+        ),
+        (
+            "SELECT x.nextval FROM unnest($1::text[]) x",
+            "!volatile_function [sequence]",
+        ),
+        (
+            "SELECT (42::bigint).pg_advisory_lock",
+            "!volatile_function [advisory_lock]",
+        ),
+        ("SELECT (day).age FROM users", "!stable_function"),
+        (
+            "SELECT (home).city, (name).lower, (u).name FROM users u",
+            "users",
+        ),
+        (
+            "SELECT u.age, u.date, u.name, u.nextval FROM users u",
+            "users",
+        ),
+        (
+            "SELECT u.age, x.id, x.n, x.text FROM users u, unnest(ARRAY[1]) x(id)",
+            "users",
+        ),
         ("SELECT 1 !!! 2", "!user_function -> ** [unknown_code]"),
         (
             "SELECT 1 OPERATOR(public.!!!) 2",
@@ -289,17 +399,23 @@ fn a_cast_or_operator_class_with_code_stops_everything() {
 }
 
 #[test]
-fn parameters_are_plain_where_their_types_are() {
+fn parameters_do_what_their_types_do() {
+    const CODE: &str = "!unsafe_type -> ** [unknown_code]";
     let world = world();
-    for (type_oid, plain) in [
-        (0, true),
-        (705, true),
-        (100, true),
-        (3_000, true),
-        (2_205, false),
-        (3_001, false),
-        (9_999, false),
+    for (type_oid, expected) in [
+        (0, "users"),
+        (705, "users"),
+        (100, "users"),
+        (3_000, "users"),
+        (2_205, "!unsafe_type"),
+        (3_002, "!unsafe_type"),
+        (3_001, CODE),
+        (3_004, CODE),
+        (9_999, CODE),
     ] {
-        assert_eq!(world.is_plain_parameter(Oid(type_oid)), plain, "{type_oid}");
+        let parsed = parse(b"SELECT * FROM users WHERE id = $1", DIALECT, TEXT_MAX);
+        let mut verdict = parsed.judge(Some(&world));
+        verdict.take_parameters([Oid(100), Oid(type_oid)].into_iter(), &world);
+        assert_eq!(describe(&verdict, &world), expected, "{type_oid}");
     }
 }

@@ -87,6 +87,17 @@ fn changes_touch_their_table_and_what_hangs_on_it() {
 }
 
 #[test]
+fn defaults_of_the_servers_own_functions_count() {
+    check(&[
+        (
+            "INSERT INTO configured VALUES (1)",
+            "!not_a_read -> configured [local_setting setting]",
+        ),
+        ("INSERT INTO numbered VALUES (1)", "!not_a_read -> numbered"),
+    ]);
+}
+
+#[test]
 fn partitions_and_children_change_with_their_parents() {
     check(&[
         (

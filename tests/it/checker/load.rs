@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rand::Rng as _;
 use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 
 use super::judge::{Register, Violation};
-use super::shapes::{KEYS, Place, SHAPES};
+use super::shapes::{KEYS, Place, SHAPES, SLOW};
 use crate::raw::{Format, Raw, Reply, Script};
 
 /// Enough to understand what is wrong.
@@ -78,7 +78,7 @@ impl Court {
 
 /// How a register is read.
 #[derive(Clone, Copy, Debug)]
-enum ReadForm {
+pub(super) enum ReadForm {
     Simple,
     Unnamed,
     Named,
@@ -88,7 +88,8 @@ enum ReadForm {
     Pipeline,
 }
 
-const READ_FORMS: [ReadForm; 5] = [
+/// Every form of reading.
+pub(super) const READ_FORMS: &[ReadForm] = &[
     ReadForm::Simple,
     ReadForm::Unnamed,
     ReadForm::Named,
@@ -96,20 +97,31 @@ const READ_FORMS: [ReadForm; 5] = [
     ReadForm::Pipeline,
 ];
 
+/// Those that take one round trip.
+pub(super) const BRIEF_READ_FORMS: &[ReadForm] =
+    &[ReadForm::Simple, ReadForm::Unnamed, ReadForm::Named];
+
 /// Reads as fast as it can.
 pub(super) struct Reader {
     client: Raw,
     court: Arc<Court>,
     random: StdRng,
+    forms: &'static [ReadForm],
     prepared: [bool; SHAPES.len()],
 }
 
 impl Reader {
-    pub(super) fn new(client: Raw, court: Arc<Court>, random: StdRng) -> Self {
+    pub(super) fn new(
+        client: Raw,
+        court: &Arc<Court>,
+        seed: u64,
+        forms: &'static [ReadForm],
+    ) -> Self {
         Self {
             client,
-            court,
-            random,
+            court: Arc::clone(court),
+            random: StdRng::seed_from_u64(seed),
+            forms,
             prepared: [false; SHAPES.len()],
         }
     }
@@ -124,7 +136,7 @@ impl Reader {
 
     /// Reads a register in one way or another, and has the answer judged.
     pub(super) async fn read(&mut self, place: Place) -> i64 {
-        let form = READ_FORMS[self.random.random_range(0..READ_FORMS.len())];
+        let form = self.forms[self.random.random_range(0..self.forms.len())];
         match form {
             ReadForm::Simple => {
                 let script = Script::new().query(&place.read());
@@ -194,7 +206,7 @@ impl Reader {
 
 /// How a version is written, or is not.
 #[derive(Clone, Copy, Debug)]
-enum WriteForm {
+pub(super) enum WriteForm {
     Simple,
     Unnamed,
     Named,
@@ -203,6 +215,8 @@ enum WriteForm {
     Script,
     /// BEGIN, the write and COMMIT to one Sync.
     Pipeline,
+    /// CommandComplete comes with a Flush, long before the Sync that commits.
+    Flushed,
     /// A transaction that is rolled back: what it writes is never to be seen.
     RolledBack,
     /// A lone statement that fails.
@@ -211,13 +225,24 @@ enum WriteForm {
     FailedTransaction,
 }
 
-const WRITE_FORMS: [WriteForm; 9] = [
+/// Those that commit, in one round trip.
+pub(super) const BRIEF_WRITE_FORMS: &[WriteForm] = &[
+    WriteForm::Simple,
+    WriteForm::Unnamed,
+    WriteForm::Named,
+    WriteForm::Script,
+    WriteForm::Pipeline,
+];
+
+/// Every form of writing.
+pub(super) const WRITE_FORMS: &[WriteForm] = &[
     WriteForm::Simple,
     WriteForm::Unnamed,
     WriteForm::Named,
     WriteForm::Transaction,
     WriteForm::Script,
     WriteForm::Pipeline,
+    WriteForm::Flushed,
     WriteForm::RolledBack,
     WriteForm::Failed,
     WriteForm::FailedTransaction,
@@ -228,15 +253,22 @@ pub(super) struct Writer {
     client: Raw,
     court: Arc<Court>,
     random: StdRng,
+    forms: &'static [WriteForm],
     prepared: [bool; SHAPES.len()],
 }
 
 impl Writer {
-    pub(super) fn new(client: Raw, court: Arc<Court>, random: StdRng) -> Self {
+    pub(super) fn new(
+        client: Raw,
+        court: &Arc<Court>,
+        seed: u64,
+        forms: &'static [WriteForm],
+    ) -> Self {
         Self {
             client,
-            court,
-            random,
+            court: Arc::clone(court),
+            random: StdRng::seed_from_u64(seed),
+            forms,
             prepared: [false; SHAPES.len()],
         }
     }
@@ -253,7 +285,7 @@ impl Writer {
     /// Writes to one register, in one way or another.
     pub(super) async fn write(&mut self) -> Place {
         let place = any_place(&mut self.random);
-        let form = WRITE_FORMS[self.random.random_range(0..WRITE_FORMS.len())];
+        let form = self.forms[self.random.random_range(0..self.forms.len())];
         let court = Arc::clone(&self.court);
         let _pen = court.pens[place.shape * KEYS + place.key].lock().await;
         let register = court.register(place);
@@ -267,7 +299,8 @@ impl Writer {
             | WriteForm::Named
             | WriteForm::Transaction
             | WriteForm::Script
-            | WriteForm::Pipeline => {
+            | WriteForm::Pipeline
+            | WriteForm::Flushed => {
                 let version = register.begin();
                 self.write_version(place, form, version).await;
                 register.acknowledge(version);
@@ -304,6 +337,13 @@ impl Writer {
                     .statement(&sql, &parameters);
                 script.statement("COMMIT", &[]).sync()
             }
+            WriteForm::Flushed => {
+                let script = Script::new().statement(&sql, &parameters).flush();
+                self.client.send(script.bytes()).await;
+                self.client.until(b'C').await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                Script::new().sync()
+            }
             WriteForm::Transaction
             | WriteForm::RolledBack
             | WriteForm::Failed
@@ -339,8 +379,14 @@ impl Writer {
 }
 
 fn any_place(random: &mut StdRng) -> Place {
+    // Every third time the slow one: its race is the rarest.
+    let slow = random.random_ratio(1, 3);
     Place {
-        shape: random.random_range(0..SHAPES.len()),
+        shape: if slow {
+            SLOW
+        } else {
+            random.random_range(0..SHAPES.len())
+        },
         key: random.random_range(0..KEYS),
     }
 }

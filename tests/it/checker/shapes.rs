@@ -64,20 +64,22 @@ impl Place {
     }
 }
 
+/// The shape in which a write can begin and end while a read, whose snapshot is older, is still at work.
+pub(super) const SLOW: usize = 0;
+
 /// All of them.
 pub(super) const SHAPES: &[Shape] = &[
+    Shape {
+        name: "slow read",
+        setup: "CREATE TABLE slow (k int PRIMARY KEY, v int); INSERT INTO slow SELECT k, 0 FROM {keys}",
+        read: "SELECT v FROM slow, (SELECT count(*) FROM generate_series(1, 4000)) AS nap WHERE k = {k}",
+        write: "UPDATE slow SET v = {v} WHERE k = {k}",
+    },
     Shape {
         name: "table",
         setup: "CREATE TABLE plain (k int PRIMARY KEY, v int); INSERT INTO plain SELECT k, 0 FROM {keys}",
         read: "SELECT v FROM plain WHERE k = {k}",
         write: "UPDATE plain SET v = {v} WHERE k = {k}",
-    },
-    Shape {
-        // A write can begin and end while the read, whose snapshot is older, is still at work.
-        name: "slow read",
-        setup: "CREATE TABLE slow (k int PRIMARY KEY, v int); INSERT INTO slow SELECT k, 0 FROM {keys}",
-        read: "SELECT v FROM slow, (SELECT count(*) FROM generate_series(1, 30000)) AS nap WHERE k = {k}",
-        write: "UPDATE slow SET v = {v} WHERE k = {k}",
     },
     Shape {
         name: "rows that come and go",

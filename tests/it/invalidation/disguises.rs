@@ -143,6 +143,13 @@ async fn a_function_reached_in_any_way() {
             ),
             "SELECT u.spin FROM u",
         ),
+    ];
+    walk(&routes, &COMMITS).await;
+}
+
+#[tokio::test]
+async fn a_function_that_a_definition_or_a_statement_brings() {
+    let routes = [
         route(
             "a default",
             two_tables!("ALTER TABLE u ADD COLUMN d int DEFAULT bump()"),
