@@ -139,7 +139,7 @@ fn sessions_remember() {
         ),
         (
             "SELECT setseed(0.5)",
-            "!volatile_function [session_identity]",
+            "!volatile_function [random_seed]",
         ),
     ]);
 }
