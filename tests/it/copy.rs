@@ -37,13 +37,14 @@ async fn data_comes_out_alike() {
     }
 }
 
+/// Replies to the end of a COPY and to a query with one row behind it.
+const BOTH: usize = 6;
+
 #[tokio::test]
 async fn data_goes_in_alike() {
     let twins = Twins::new(SCHEMA).await;
     let binary_rows =
         b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\x04\0\0\0\x07\0\0\0\x02hi\xff\xff";
-    // The end of a COPY and a query with one row: CommandComplete or ErrorResponse, ReadyForQuery, and four more.
-    const BOTH: usize = 6;
     let script = [
         step(&[query("TRUNCATE items")]),
         unfinished(&[query(COPY_IN)], 1),
