@@ -3,6 +3,7 @@
 
 mod checker;
 mod demo;
+mod drivers;
 mod hits;
 mod invalidation;
 mod migrate;
