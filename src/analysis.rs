@@ -6,6 +6,8 @@
 //! The module is pure: no IO, no clock, no session. It does not know what a transaction is doing: a session whose
 //! effects hide tables (temporary objects, code that is not understood) must not be served by its verdicts.
 
+mod attributes;
+mod body;
 mod builtin;
 pub mod catalog;
 mod collect;
@@ -21,9 +23,10 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 
 pub(crate) use builtin::plain_types;
+use catalog::Cast;
 pub use catalog::Catalog;
 pub use control::{Control, Deallocate, IsolationLevel, TransactionModes};
 pub use dates::mentions_moving_date;
@@ -46,6 +49,14 @@ pub struct Dialect {
     pub utf8: bool,
     /// `standard_conforming_strings` is on. Otherwise a backslash may hide the end of a literal.
     pub standard_conforming_strings: bool,
+}
+
+impl Dialect {
+    /// Of a session whose settings are not known.
+    pub const UNKNOWN: Self = Self {
+        utf8: false,
+        standard_conforming_strings: false,
+    };
 }
 
 /// Facts of one text of SQL, independent of any catalog.
@@ -137,12 +148,45 @@ impl Parsed {
     }
 }
 
+impl Verdict {
+    /// Adds what reading the values of parameters declared with these types may do.
+    ///
+    /// Zero and `unknown` leave the type to the server, which the text of the statement then answers for.
+    pub fn take_parameters(&mut self, types: impl Iterator<Item = Oid>, catalog: &Catalog) {
+        for parameter in types {
+            let (reason, is_code) = match catalog.parameter(parameter) {
+                Cast::Plain => continue,
+                Cast::Refused(reason) => (reason, false),
+                Cast::RunsCode(reason) => (reason, true),
+            };
+            if self.read.is_ok() {
+                self.read = Err(reason);
+            }
+            if is_code {
+                self.write = WriteSet::Everything;
+                self.session.insert(SessionEffect::UnknownCode);
+                self.catalog = true;
+            }
+        }
+    }
+}
+
 /// The facts of a view's definition.
 fn read_facts(sql: &[u8], dialect: Dialect, max_bytes: usize) -> Facts {
     read(sql, dialect, max_bytes).map_or_else(Facts::not_understood, |reading| reading.facts)
 }
 
 fn read(sql: &[u8], dialect: Dialect, max_bytes: usize) -> Option<Reading> {
+    parse_guarded(sql, dialect, max_bytes, statement::read)
+}
+
+/// Runs the parser with the stack that the text may need.
+fn parse_guarded<T>(
+    sql: &[u8],
+    dialect: Dialect,
+    max_bytes: usize,
+    read: impl FnOnce(&str) -> Option<T> + UnwindSafe,
+) -> Option<T> {
     /// Enough for texts that do not nest.
     const STACK_MIN: usize = 128 << 10;
     /// A level of nesting takes two bytes of text at least, and less than a kibibyte of stack for each.
@@ -151,9 +195,7 @@ fn read(sql: &[u8], dialect: Dialect, max_bytes: usize) -> Option<Reading> {
     let text = readable(sql, dialect, max_bytes)?;
     let stack = STACK_MIN + text.len() * STACK_PER_BYTE;
     // The parser is foreign and young: should it meet a tree it did not expect, the text is not understood.
-    stacker::maybe_grow(stack, stack, || {
-        catch_unwind(|| statement::read(text)).ok().flatten()
-    })
+    stacker::maybe_grow(stack, stack, || catch_unwind(|| read(text)).ok().flatten())
 }
 
 /// The text, if server and parser are sure to read the same in it.

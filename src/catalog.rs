@@ -11,9 +11,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
 use crate::analysis::catalog::rows::{
-    BuiltInFunctionRow, ColumnTypeRow, ForeignKeyRow, FunctionMark, FunctionRow, InheritanceRow,
-    Language, OperatorOperands, OperatorRow, Persistence, ReferentialAction, RelationFunctionRow,
-    RelationKind, RelationMark, RelationRow, Rows, TypeKind, TypeRow, Volatility,
+    BuiltInFunctionRow, ColumnTypeRow, ExpressionRow, ForeignKeyRow, FunctionMark, FunctionRow,
+    InheritanceRow, Language, OperatorOperands, OperatorRow, Persistence, ReferentialAction,
+    RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows, TypeKind, TypeRow,
+    Volatility,
 };
 use crate::analysis::{Catalog, Oid, plain_types};
 
@@ -39,7 +40,8 @@ pub async fn load(client: &Client) -> Result<Catalog, Error> {
     let mut attempt = 1;
     loop {
         client.batch_execute(BEGIN).await?;
-        let rows = rows(client).await;
+        // Many queries at once make a large future.
+        let rows = Box::pin(rows(client)).await;
         client
             .batch_execute(if rows.is_ok() { "COMMIT" } else { "ROLLBACK" })
             .await?;
@@ -51,10 +53,12 @@ pub async fn load(client: &Client) -> Result<Catalog, Error> {
     }
 }
 
-/// Definitions are printed from the catalog of the moment: one that is dropped then is an internal error.
+/// Definitions are printed from the catalog of the moment: one that is dropped then is an internal error. The queries
+/// are sent together, so the error of another one, that the transaction has failed, may be seen first.
 fn has_vanished(error: &Error) -> bool {
     error.code().is_some_and(|code| {
         [
+            SqlState::IN_FAILED_SQL_TRANSACTION,
             SqlState::INTERNAL_ERROR,
             SqlState::UNDEFINED_OBJECT,
             SqlState::UNDEFINED_TABLE,
@@ -63,82 +67,100 @@ fn has_vanished(error: &Error) -> bool {
     })
 }
 
-/// The queries are sent together, so that they cost one round trip or two.
+/// The queries are sent together, so that they cost a round trip or two.
 async fn rows(client: &Client) -> Result<Rows, Error> {
     let plain = plain_types();
-    let plain: &[&(dyn ToSql + Sync)] = &[&plain];
+    let plain: [&(dyn ToSql + Sync); 1] = [&plain];
     let (
-        (
-            relations,
-            system_relations,
-            inheritance,
-            foreign_keys,
-            triggers,
-            expressions,
-            column_types,
-        ),
-        (date_columns, built_in_functions, functions, built_in_operators, operators, types),
-        (implicit_functions, event_triggers),
+        relations,
+        system_relations,
+        inheritance,
+        foreign_keys,
+        triggers,
+        expressions,
+        column_types,
+        date_columns,
+        built_in_functions,
+        functions,
+        built_in_operators,
+        operators,
+        types,
+        implicit_functions,
+        column_expressions,
+        times_of_day,
+        event_triggers,
     ) = tokio::try_join!(
-        async {
-            tokio::try_join!(
-                client.query(queries::RELATIONS, &[]),
-                client.query(queries::SYSTEM_RELATIONS, &[]),
-                client.query(queries::INHERITANCE, &[]),
-                client.query(queries::FOREIGN_KEYS, &[]),
-                client.query(queries::TRIGGERS, &[]),
-                client.query(queries::EXPRESSIONS, &[]),
-                client.query(queries::COLUMN_TYPES, plain),
-            )
-        },
-        async {
-            tokio::try_join!(
-                client.query(queries::DATE_COLUMNS, &[]),
-                client.query(queries::BUILT_IN_FUNCTIONS, &[]),
-                client.query(queries::FUNCTIONS, &[]),
-                client.query(queries::BUILT_IN_OPERATORS, &[]),
-                client.query(queries::OPERATORS, &[]),
-                client.query(queries::TYPES, &[]),
-            )
-        },
-        async {
-            tokio::try_join!(
-                client.query(queries::IMPLICIT_FUNCTIONS, &[]),
-                client.query_one(queries::EVENT_TRIGGERS, &[]),
-            )
-        },
+        select(client, queries::RELATIONS, &[], relation),
+        select(client, queries::SYSTEM_RELATIONS, &[], name),
+        select(client, queries::INHERITANCE, &[], inheritance),
+        select(client, queries::FOREIGN_KEYS, &[], foreign_key),
+        select(client, queries::TRIGGERS, &[], relation_function),
+        select(client, queries::EXPRESSIONS, &[], relation_function),
+        select(client, queries::COLUMN_TYPES, &plain, column_type),
+        select(client, queries::DATE_COLUMNS, &[], name),
+        select(client, queries::BUILT_IN_FUNCTIONS, &[], built_in_function),
+        select(client, queries::FUNCTIONS, &[], function),
+        select(client, queries::BUILT_IN_OPERATORS, &[], name),
+        select(client, queries::OPERATORS, &[], operator),
+        select(client, queries::TYPES, &[], type_row),
+        select(client, queries::IMPLICIT_FUNCTIONS, &plain, |row| oid(
+            row, 0
+        )),
+        select(client, queries::COLUMN_EXPRESSIONS, &[], expression),
+        select(client, queries::TIMES_OF_DAY, &[], |row| oid(row, 0)),
+        select(client, queries::EVENT_TRIGGERS, &[], |row| oid(row, 0)),
     )?;
     Ok(Rows {
-        relations: each(&relations, relation)?,
-        system_relations: each(&system_relations, |row| row.try_get(0))?,
-        inheritance: each(&inheritance, |row| {
-            Ok(InheritanceRow {
-                parent: oid(row, 0)?,
-                child: oid(row, 1)?,
-            })
-        })?,
-        foreign_keys: each(&foreign_keys, foreign_key)?,
-        triggers: each(&triggers, relation_function)?,
-        expressions: each(&expressions, relation_function)?,
-        column_types: each(&column_types, |row| {
-            Ok(ColumnTypeRow {
-                relation: oid(row, 0)?,
-                column_type: oid(row, 1)?,
-            })
-        })?,
-        date_columns: each(&date_columns, |row| row.try_get(0))?,
-        built_in_functions: each(&built_in_functions, built_in_function)?,
-        functions: each(&functions, function)?,
-        built_in_operators: each(&built_in_operators, |row| row.try_get(0))?,
-        operators: each(&operators, operator)?,
-        types: each(&types, type_row)?,
-        implicit_functions: each(&implicit_functions, |row| oid(row, 0))?,
-        event_triggers: usize::try_from(event_triggers.try_get::<_, i64>(0)?).unwrap_or(usize::MAX),
+        relations,
+        system_relations,
+        inheritance,
+        foreign_keys,
+        triggers,
+        expressions,
+        column_types,
+        date_columns,
+        built_in_functions,
+        functions,
+        built_in_operators,
+        operators,
+        types,
+        implicit_functions,
+        column_expressions,
+        times_of_day,
+        event_triggers,
     })
 }
 
-fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Error>) -> Result<Vec<T>, Error> {
-    rows.iter().map(read).collect()
+async fn select<T>(
+    client: &Client,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+    read: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    client
+        .query(sql, parameters)
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+fn name(row: &Row) -> Result<String, Error> {
+    row.try_get(0)
+}
+
+fn inheritance(row: &Row) -> Result<InheritanceRow, Error> {
+    Ok(InheritanceRow {
+        parent: oid(row, 0)?,
+        child: oid(row, 1)?,
+    })
+}
+
+fn column_type(row: &Row) -> Result<ColumnTypeRow, Error> {
+    Ok(ColumnTypeRow {
+        relation: oid(row, 0)?,
+        column_type: oid(row, 1)?,
+    })
 }
 
 fn relation(row: &Row) -> Result<RelationRow, Error> {
@@ -190,6 +212,13 @@ fn relation_function(row: &Row) -> Result<RelationFunctionRow, Error> {
     })
 }
 
+fn expression(row: &Row) -> Result<ExpressionRow, Error> {
+    Ok(ExpressionRow {
+        relation: oid(row, 0)?,
+        expression: row.try_get(1)?,
+    })
+}
+
 fn built_in_function(row: &Row) -> Result<BuiltInFunctionRow, Error> {
     Ok(BuiltInFunctionRow {
         name: row.try_get(0)?,
@@ -210,14 +239,18 @@ fn function(row: &Row) -> Result<FunctionRow, Error> {
         name: row.try_get(2)?,
         volatility: volatility(row, 3)?,
         language: match row.try_get(4)? {
+            "aggregate" => Language::Aggregate,
             "c" => Language::C,
             "internal" => Language::Internal,
+            "sql" => Language::Sql,
             _ => Language::Other,
         },
         arguments: count(row, 5)?,
         defaults: count(row, 6)?,
         marks: variadic.into_iter().chain(takes_row).collect(),
         signature: oids(row, 9)?,
+        parts: oids(row, 10)?,
+        definition: row.try_get(11)?,
     })
 }
 

@@ -28,6 +28,9 @@ use crate::reason::Reason;
 /// How long after a failed load of the catalog the next is tried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a load may take.
+const LOAD_LIMIT: Duration = Duration::from_secs(60);
+
 /// How long the first client of a database waits for its catalog.
 const FIRST_LOAD_LIMIT: Duration = Duration::from_millis(500);
 
@@ -152,9 +155,11 @@ impl Database {
         let snapshot = self.snapshot();
         let version = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
         statement.plan_of(version, || {
-            let verdict = statement
-                .parsed()
-                .judge(snapshot.as_ref().map(|snapshot| &snapshot.catalog));
+            let catalog = snapshot.as_ref().map(|snapshot| &snapshot.catalog);
+            let mut verdict = statement.parsed().judge(catalog);
+            if let Some(catalog) = catalog {
+                verdict.take_parameters(statement.parameter_types(), catalog);
+            }
             self.resolve(verdict, snapshot.as_deref())
         })
     }
@@ -193,8 +198,10 @@ impl Database {
         };
         Plan {
             read,
+            catalog: snapshot.map(|snapshot| snapshot.stamp),
             writes: writes.into(),
             rollback_is_provable: !matches!(verdict.write, WriteSet::Everything),
+            is_blind: snapshot.is_none() && matches!(verdict.write, WriteSet::Everything),
             session: verdict.session,
         }
     }
@@ -229,12 +236,17 @@ impl Database {
             .filter(|snapshot| self.freshness.words().is_current(snapshot.stamp))
     }
 
+    /// Can it not be said when the catalog will be known?
+    #[must_use]
+    pub fn is_catalog_out_of_reach(&self) -> bool {
+        matches!(&*self.loading.lock(), Loading::Failed { .. })
+    }
+
     /// Waits until the catalog of a database that is new to the proxy has been loaded, but not for long: then
     /// the first reads are not cached.
     pub async fn first_load(self: &Arc<Self>) {
         let loaded = self.loaded.notified();
-        if self.snapshot.load().is_some() || matches!(&*self.loading.lock(), Loading::Failed { .. })
-        {
+        if self.snapshot.load().is_some() || self.is_catalog_out_of_reach() {
             return;
         }
         self.load();
@@ -253,7 +265,8 @@ impl Database {
         }
         let database = Arc::clone(self);
         tokio::spawn(async move {
-            let loaded = database.load_now().await;
+            let loaded = tokio::time::timeout(LOAD_LIMIT, database.load_now()).await;
+            let loaded = loaded.unwrap_or_else(|late| Err(late.to_string()));
             let counter = if loaded.is_ok() {
                 Counter::CatalogLoads
             } else {

@@ -22,6 +22,9 @@ use crate::upstream::socket::Socket;
 /// How long a client may take to say who it is.
 const STARTUP_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a login may take, the client's part in it included: it holds a place in its pool meanwhile.
+const LOGIN_LIMIT: Duration = Duration::from_secs(60);
+
 /// How long a cancel request may take to reach the server.
 const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
@@ -142,7 +145,8 @@ async fn greet(
     }
     let pool = services.pools.join(&startup);
     let member = login::PoolMember::new(pool);
-    match login::relay(&mut newcomer, member.pool(), &startup, &services).await? {
+    let relayed = login::relay(&mut newcomer, member.pool(), &startup, &services);
+    match tokio::time::timeout(LOGIN_LIMIT, relayed).await?? {
         Some(welcome) => enter(newcomer, welcome, member, services, admission).await,
         None => Ok(()),
     }
@@ -161,13 +165,10 @@ async fn enter(
         key,
         messages,
     } = welcome;
-    let database = member
-        .pool()
-        .startup()
-        .database()
-        .unwrap_or_default()
-        .into_owned();
-    services.database(&database).first_load().await;
+    services
+        .database(&connection.baseline.database)
+        .first_load()
+        .await;
     let membership = admission.enter(key.pid, key.secret.len());
     let baseline = Arc::clone(&connection.baseline);
     connection.release();

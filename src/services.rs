@@ -15,7 +15,7 @@ use crate::freshness::flight::Flights;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::Slot;
 use crate::observe::Metrics;
-use crate::upstream::connection::Baseline;
+use crate::upstream::connection::{Baseline, DatabaseId};
 use crate::upstream::pool::Settings;
 use crate::upstream::pools::Pools;
 
@@ -40,7 +40,7 @@ pub struct Services {
     pub clients: Arc<Clients>,
     /// What prepared transactions will change when they are committed.
     pub prepared_transactions: PreparedTransactions,
-    databases: Mutex<HashMap<String, Arc<Database>>>,
+    databases: Mutex<HashMap<DatabaseId, Arc<Database>>>,
     contexts: moka::sync::Cache<Context, ContextId, ahash::RandomState>,
     upstream_reachable: AtomicBool,
 }
@@ -83,16 +83,16 @@ impl Services {
         })
     }
 
-    /// The database of a name; only for names that a server has accepted.
+    /// A database that a session has been connected to.
     #[must_use]
-    pub fn database(&self, name: &str) -> Arc<Database> {
+    pub fn database(&self, id: &DatabaseId) -> Arc<Database> {
         let mut databases = self.databases.lock();
-        if let Some(known) = databases.get(name) {
+        if let Some(known) = databases.get(id) {
             return Arc::clone(known);
         }
         let (config, freshness) = (Arc::clone(&self.config), Arc::clone(&self.freshness));
-        let database = Database::new(name, config, freshness, Arc::clone(&self.metrics));
-        databases.insert(name.to_owned(), Arc::clone(&database));
+        let database = Database::new(&id.name, config, freshness, Arc::clone(&self.metrics));
+        databases.insert(id.clone(), Arc::clone(&database));
         database
     }
 

@@ -20,10 +20,11 @@ mod transaction;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use client::{Client, Request};
+use outgoing::Renaming;
 use relay::Broken;
 use transaction::{Effects, Transaction};
 
@@ -34,6 +35,7 @@ use crate::database::Database;
 use crate::database::statement::Statement;
 use crate::observe::{Counter, Route};
 use crate::protocol::backend::TransactionStatus;
+use crate::protocol::frontend::Malformed;
 use crate::services::{Context, Services};
 use crate::upstream::Error;
 use crate::upstream::cancel::CancelSlot;
@@ -62,9 +64,9 @@ enum End {
     /// The client cancelled while it waited. Only the request ends.
     #[error("cancelled")]
     Cancelled,
-    /// The client sent a message type that does not exist.
-    #[error("invalid frontend message type {0}")]
-    UnknownMessage(u8),
+    /// The client sent what cannot be a message.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
 }
 
 /// A logged-in client.
@@ -84,13 +86,25 @@ pub struct Session {
     transaction: Transaction,
     statements: HashMap<Box<[u8]>, Arc<Statement>>,
     portals: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// What the pipeline so far did to the names of statements and portals.
+    renamings: Vec<Renaming>,
+    /// Statements that the request at hand closes by DEALLOCATE.
+    deallocated: Vec<Box<[u8]>>,
     server: Option<Lease>,
     pins: SessionEffects,
     /// The session's state differs from its baseline in a way that is not part of the cache key.
     untracked: bool,
+    /// Code that is not understood has run, and nobody has looked yet whether it left temporary objects.
+    temporary_unsure: bool,
+    /// Statements that were sent while the catalog was not known, and may have changed the session.
+    unjudged: Vec<Arc<Statement>>,
     /// A pipeline has been sent in part; its Sync is still to come.
     pipeline_open: bool,
-    /// After an error in the extended protocol everything is ignored up to the Sync.
+    /// The request at hand is a pipeline whose Sync has not come yet.
+    awaits_sync: bool,
+    /// What its parts so far may do.
+    unfinished: Effects,
+    /// After an error in the extended protocol everything is ignored up to the Sync, simple queries included.
     skip_to_sync: bool,
     leaving: bool,
 
@@ -116,6 +130,9 @@ pub struct Arrival {
     pub admission: Admission,
 }
 
+/// How soon a session that waits for the catalog looks for it again.
+const JUDGE_AGAIN: Duration = Duration::from_millis(20);
+
 /// How much of a slow query's text is logged.
 const SLOW_QUERY_LOG_BYTES: usize = 2000;
 
@@ -135,8 +152,7 @@ impl Session {
             admission,
         } = arrival;
         let startup = pool.startup();
-        let name = startup.database().unwrap_or_default();
-        let database = services.database(&name);
+        let database = services.database(&baseline.database);
         let mut parameters = startup.parameters.clone();
         let matters = |name: &[u8]| !WITHOUT_INFLUENCE.contains(&name);
         parameters.retain(|(name, _)| matters(name));
@@ -155,8 +171,9 @@ impl Session {
                 .get(name.as_bytes())
                 .map(|value| &**value)
         };
+        let is_utf8 = |name| reported(name) == Some(b"UTF8");
         let dialect = Dialect {
-            utf8: reported("client_encoding") == Some(b"UTF8"),
+            utf8: is_utf8("client_encoding") && is_utf8("server_encoding"),
             standard_conforming_strings: reported("standard_conforming_strings") == Some(b"on"),
         };
         Self {
@@ -174,10 +191,16 @@ impl Session {
             transaction: Transaction::default(),
             statements: HashMap::new(),
             portals: HashMap::new(),
+            renamings: Vec::new(),
+            deallocated: Vec::new(),
             server: None,
             pins: SessionEffects::default(),
             untracked: false,
+            temporary_unsure: false,
+            unjudged: Vec::new(),
             pipeline_open: false,
+            awaits_sync: false,
+            unfinished: Effects::default(),
             skip_to_sync: false,
             leaving: false,
             key: Vec::new(),
@@ -202,9 +225,8 @@ impl Session {
                 Ok(Some(Request::Query(bytes, frame))) => self.query(bytes, frame).await,
                 Ok(Some(Request::Segment(bytes, frames))) => self.segment(bytes, frames).await,
                 Ok(Some(Request::Terminate)) => return End::Terminated,
-                Ok(Some(Request::Unknown(tag))) => return End::UnknownMessage(tag),
                 Ok(None) => self.wait().await,
-                Err(length) => return End::Broken(length.into()),
+                Err(malformed) => return malformed.into(),
             };
             if let Err(end) = served {
                 return end;
@@ -219,6 +241,7 @@ impl Session {
         if self.leaving && may_leave {
             return Err(End::ShuttingDown);
         }
+        let judging = !self.unjudged.is_empty();
         let Some(server) = &mut self.server else {
             tokio::select! {
                 biased;
@@ -239,14 +262,15 @@ impl Session {
                 }
             }
             _ = &mut self.membership.leave, if !self.leaving => self.leaving = true,
+            () = tokio::time::sleep(JUDGE_AGAIN), if judging => self.release_if_free(),
         }
         Ok(())
     }
 
     /// Ties the session to its server connection, if the request may leave something behind on it.
-    fn pin(&mut self, effects: &Effects) {
+    fn pin(&mut self, effects: SessionEffects) {
         for &effect in SessionEffect::ALL {
-            if !effects.session.contains(effect) || !ties(effect) || self.pins.contains(effect) {
+            if !effects.contains(effect) || !ties(effect) || self.pins.contains(effect) {
                 continue;
             }
             if self.pins.is_empty() {
@@ -258,16 +282,40 @@ impl Session {
         }
     }
 
-    fn unpin(&mut self) {
-        if !self.pins.is_empty() {
+    /// May a name in the request stand for a temporary object, which no catalog snapshot shows, and so for any
+    /// code?
+    fn may_run_hidden_code(&self, part: &Effects) -> bool {
+        let may_have_any = self.pins.contains(SessionEffect::Temporary) || self.temporary_unsure;
+        may_have_any && part.runs_something()
+    }
+
+    /// Finds out what statements may have done to the session that were sent before the catalog was known.
+    /// Until then the session keeps its connection and stays away from the cache.
+    fn judge_late(&mut self) {
+        while let Some(statement) = self.unjudged.pop() {
+            let plan = self.database.plan(&statement);
+            if plan.is_blind && !self.database.is_catalog_out_of_reach() {
+                self.unjudged.push(statement);
+                return;
+            }
+            self.pin(plan.session);
+        }
+    }
+
+    /// Unties the session from its connection, but for the effects in `lasting`.
+    fn unpin(&mut self, lasting: SessionEffects) {
+        let kept: SessionEffects = self
+            .pins
+            .iter()
+            .filter(|&pin| lasting.contains(pin))
+            .collect();
+        for gone in self.pins.iter().filter(|&pin| !kept.contains(pin)) {
+            self.pool.count_pin(gone.as_str(), false);
+        }
+        if kept.is_empty() && !self.pins.is_empty() {
             self.pool.count_pinned_session(false);
         }
-        for &effect in SessionEffect::ALL {
-            if self.pins.contains(effect) {
-                self.pool.count_pin(effect.as_str(), false);
-            }
-        }
-        self.pins = SessionEffects::default();
+        self.pins = kept;
         self.untracked = false;
     }
 
@@ -294,9 +342,25 @@ impl Session {
 
     /// The statement of a text with parameter types.
     fn statement(&self, tail: &[u8]) -> Arc<Statement> {
-        self.database.statement(tail, self.dialect)
+        self.database.statement(tail, self.dialect())
+    }
+
+    /// How the server reads this session's texts, as far as is known.
+    fn dialect(&self) -> Dialect {
+        let is_known =
+            !self.untracked && self.unjudged.is_empty() && !self.transaction.has_settings();
+        if is_known {
+            self.dialect
+        } else {
+            Dialect::UNKNOWN
+        }
     }
 }
+
+/// What DISCARD ALL does not undo: loaded libraries, and whatever code keeps for itself (connections to other
+/// servers, a random seed, global variables of procedural languages).
+const BEYOND_DISCARD: SessionEffects =
+    SessionEffects::of(&[SessionEffect::Load, SessionEffect::UnknownCode]);
 
 /// Must the session keep its connection after this?
 const fn ties(effect: SessionEffect) -> bool {

@@ -21,8 +21,8 @@ use crate::workload::{Keys, Load, Outcome, compare, drive};
 use reached::Reached;
 use report::{CacheCounts, Measurement, Report};
 
-/// Two statements in a hundred write.
-const WRITES_PERMILLE: u32 = 20;
+/// A busy sales team: 1,200 changes a minute.
+const WRITES_PER_SECOND: u32 = 20;
 
 /// How often the live line changes.
 const LIVE_INTERVAL: Duration = Duration::from_millis(200);
@@ -120,14 +120,12 @@ async fn measure(options: &Options, postgres: &Postgres, proxy: &Proxy) -> anyho
     let load = Load {
         connections: options.connections.into(),
         duration: Duration::from_secs(options.seconds),
-        writes_permille: WRITES_PERMILLE,
+        writes_per_second: WRITES_PER_SECOND,
         seed: 42,
     };
     println!(
-        "\nThe application's queries, {} connections, {} s each, {} % writes:",
-        load.connections,
-        options.seconds,
-        WRITES_PERMILLE / 10,
+        "\nThe application's queries, {} connections, {} s each, {WRITES_PER_SECOND} writes a second:",
+        load.connections, options.seconds,
     );
     let warm_up = Load {
         duration: WARM_UP,

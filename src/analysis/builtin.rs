@@ -248,15 +248,20 @@ const RUNS_TEXT: &[&str] = &[
     "table_to_xmlschema",
 ];
 
-/// VOLATILE functions of contrib modules, written in C, that only make a value.
+/// Functions of contrib modules, written in C, that only make a value.
 const MAKES_A_VALUE: &[&str] = &[
     "gen_random_bytes",
     "gen_random_uuid",
     "gen_salt",
+    "show_limit",
+    "unaccent",
     "uuid_generate_v1",
     "uuid_generate_v1mc",
     "uuid_generate_v4",
 ];
+
+/// Functions of contrib modules that are called IMMUTABLE and yet set or show something of the session.
+const KEEPS_STATE: &[&str] = &["isn_weak"];
 
 /// Trigger functions of contrib modules, written in C, that change only columns of the row they are fired for.
 const CHANGES_ITS_ROW: &[&str] = &["insert_username", "moddatetime"];
@@ -341,6 +346,10 @@ pub(super) fn makes_a_value(name: &str) -> bool {
     MAKES_A_VALUE.binary_search(&name).is_ok()
 }
 
+pub(super) fn keeps_state(name: &str) -> bool {
+    KEEPS_STATE.binary_search(&name).is_ok()
+}
+
 pub(super) fn changes_its_row(name: &str) -> bool {
     CHANGES_ITS_ROW.binary_search(&name).is_ok()
 }
@@ -389,6 +398,7 @@ mod tests {
             LARGE_OBJECTS,
             RUNS_TEXT,
             MAKES_A_VALUE,
+            KEEPS_STATE,
             CHANGES_ITS_ROW,
             PLAIN_TYPES,
         ] {

@@ -5,31 +5,33 @@
 //! setting of a session can hide a dependency.
 
 mod closure;
+mod explain;
 mod functions;
+mod relations;
 pub mod rows;
 mod types;
 mod views;
 
 use std::collections::{HashMap, HashSet};
+use std::mem::take;
 
-use super::Oid;
-use super::facts::Name;
 pub(super) use closure::Touched;
 pub(super) use functions::{Behaviour, Functions};
-use rows::{
-    ForeignKeyRow, Persistence, RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows,
-};
+use relations::{Hazards, Relations};
+pub(super) use relations::{Named, Origin, Relation, RelationCode};
+use rows::{ExpressionRow, ForeignKeyRow, Persistence, RelationKind, Rows};
 pub(super) use types::{Cast, Types};
 
-use super::survey::Survey;
+use super::Oid;
+use super::facts::{Name, Reach};
+use super::session::SessionEffects;
+use super::survey::{Survey, expression};
 use crate::reason::Reason;
 
 /// The catalog of one database at one moment.
 #[derive(Debug)]
 pub struct Catalog {
-    relations: HashMap<Oid, Relation>,
-    relations_by_name: HashMap<Box<str>, Vec<Oid>>,
-    system_relations: HashSet<Box<str>>,
+    relations: Relations,
     children: HashMap<Oid, Vec<Oid>>,
     parents: HashMap<Oid, Vec<Oid>>,
     /// By the table they refer to.
@@ -39,30 +41,12 @@ pub struct Catalog {
     types: Types,
     implicit_code: Implicit,
     definition_code: Implicit,
+    /// Relations that hold times of day.
+    times_of_day: HashSet<Oid>,
+    /// What the defaults and checks of relations do with the server's own functions, but for those that do nothing.
+    expressions: HashMap<Oid, (Reach, SessionEffects)>,
     /// What the queries of views and materialized views do.
     queries: HashMap<Oid, Survey>,
-}
-
-/// A relation of the snapshot.
-#[derive(Debug)]
-pub(super) struct Relation {
-    schema: Box<str>,
-    name: Box<str>,
-    pub(super) kind: RelationKind,
-    persistence: Persistence,
-    /// Why reading its rows is not cacheable, beyond its kind.
-    pub(super) refusal: Option<Reason>,
-    pub(super) code: RelationCode,
-}
-
-/// When a relation runs code that is not understood.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum RelationCode {
-    Never,
-    /// Triggers, rules, defaults and checks.
-    OnWrite,
-    /// Policies too.
-    OnRead,
 }
 
 /// Whether the database runs users' code where no statement names it.
@@ -72,83 +56,37 @@ pub(super) enum Implicit {
     Nothing,
 }
 
-/// What a name of a relation may mean.
-pub(super) enum Named<'catalog> {
-    /// A relation of a system schema, perhaps among others.
-    System,
-    /// These, or nothing.
-    Relations(Vec<(Oid, &'catalog Relation)>),
-}
-
 impl Catalog {
     /// Builds a snapshot.
     #[must_use]
-    pub fn new(rows: Rows) -> Self {
-        let mut functions = Functions::new(rows.built_in_functions, rows.functions);
-        let types = Types::new(rows.types);
-        functions.judge_signatures(&types);
-        functions.add_operators(rows.built_in_operators, rows.operators);
-
-        let expression_code = owners(&rows.expressions, |function| functions.runs_code(function));
-        let trigger_code = owners(&rows.triggers, |function| {
-            !functions.changes_its_row(function)
-        });
-        let mut type_code = HashSet::new();
-        let mut odd_output = HashSet::new();
-        for row in &rows.column_types {
-            if types.runs_code(row.column_type, &functions) {
-                type_code.insert(row.relation);
-            }
-            if !types.shows_plainly(row.column_type, &functions) {
-                odd_output.insert(row.relation);
-            }
-        }
-
-        let mut definitions = Vec::new();
-        let mut relations = HashMap::new();
-        let mut relations_by_name: HashMap<Box<str>, Vec<Oid>> = HashMap::new();
-        for row in rows.relations {
-            let secured = row.marks.contains(&RelationMark::RowSecurity);
-            let writes_run_code = row.marks.contains(&RelationMark::Rule)
-                || [&expression_code, &trigger_code, &type_code]
-                    .iter()
-                    .any(|owners| owners.contains(&row.oid));
-            let code = match writes_run_code {
-                true if secured && expression_code.contains(&row.oid) => RelationCode::OnRead,
-                true => RelationCode::OnWrite,
-                false => RelationCode::Never,
-            };
-            let refusal = if secured {
-                Some(Reason::RowSecurity)
-            } else {
-                odd_output.contains(&row.oid).then_some(Reason::UnsafeType)
-            };
-            let oid = row.oid;
-            let (relation, definition) = Relation::new(row, refusal, code);
-            definitions.extend(definition.map(|definition| (oid, definition)));
-            relations_by_name
-                .entry(relation.name.clone())
-                .or_default()
-                .push(oid);
-            relations.insert(oid, relation);
-        }
+    pub fn new(mut rows: Rows) -> Self {
+        let mut functions = Functions::new(
+            take(&mut rows.built_in_functions),
+            take(&mut rows.functions),
+        );
+        let types = Types::new(take(&mut rows.types));
+        functions.settle(&types, &rows.built_in_operators, &rows.operators);
+        let expressions = effects(&rows.column_expressions, &functions);
+        let hazards = Hazards::new(&rows, &functions, &types);
+        let (relations, definitions) =
+            Relations::new(rows.relations, rows.system_relations, &hazards);
+        let implicit_code = rows
+            .implicit_functions
+            .iter()
+            .any(|oid| !functions.is_pure(*oid));
 
         let mut catalog = Self {
             relations,
-            relations_by_name,
-            system_relations: rows.system_relations.into_iter().map(Into::into).collect(),
             children: edges(&rows.inheritance, |row| (row.parent, row.child)),
             parents: edges(&rows.inheritance, |row| (row.child, row.parent)),
             foreign_keys: edges(&rows.foreign_keys, |row| (row.referenced, *row)),
             date_columns: rows.date_columns.into_iter().map(Into::into).collect(),
-            implicit_code: Implicit::of(
-                rows.implicit_functions
-                    .iter()
-                    .any(|oid| !functions.is_pure(*oid)),
-            ),
-            definition_code: Implicit::of(rows.event_triggers > 0),
             functions,
             types,
+            implicit_code: Implicit::of(implicit_code),
+            definition_code: Implicit::of(!rows.event_triggers.is_empty()),
+            times_of_day: rows.times_of_day.into_iter().collect(),
+            expressions,
             queries: HashMap::new(),
         };
         catalog.queries = views::resolve(&catalog, &definitions);
@@ -159,7 +97,7 @@ impl Catalog {
     #[must_use]
     pub fn relation_names(&self, oid: Oid) -> Option<(&str, &str)> {
         self.relations
-            .get(&oid)
+            .get(oid)
             .map(|relation| (&*relation.schema, &*relation.name))
     }
 
@@ -167,7 +105,7 @@ impl Catalog {
     /// unlogged tables, nor of materialized views.
     #[must_use]
     pub fn is_streamed(&self, oid: Oid) -> bool {
-        self.relations.get(&oid).is_some_and(|relation| {
+        self.relations.get(oid).is_some_and(|relation| {
             relation.persistence == Persistence::Permanent
                 && matches!(
                     relation.kind,
@@ -176,39 +114,28 @@ impl Catalog {
         })
     }
 
-    /// Whether a parameter declared with this type means the same every time. Zero and `unknown` leave the type to the
-    /// server, which the text of the statement then answers for.
-    #[must_use]
-    pub fn is_plain_parameter(&self, type_oid: Oid) -> bool {
+    /// What reading the value of a parameter of this type may do.
+    pub(super) fn parameter(&self, type_oid: Oid) -> Cast {
         /// `pg_type.dat`: the type of a literal not yet resolved.
         const UNKNOWN: Oid = Oid(705);
-        type_oid == Oid(0) || type_oid == UNKNOWN || self.types.is_plain(type_oid, &self.functions)
+        /// `pg_type.dat`: a time of day, which another time zone tells by today's date.
+        const TIMES: [Oid; 2] = [Oid(1083), Oid(1183)];
+        if type_oid == Oid(0) || type_oid == UNKNOWN {
+            Cast::Plain
+        } else if TIMES.contains(&type_oid) {
+            Cast::Refused(Reason::UnsafeType)
+        } else {
+            self.types.cast_to(type_oid, &self.functions)
+        }
     }
 
     pub(super) fn relation(&self, oid: Oid) -> Option<&Relation> {
-        self.relations.get(&oid)
+        self.relations.get(oid)
     }
 
+    /// What a name of a relation may mean.
     pub(super) fn named(&self, name: &Name) -> Named<'_> {
-        let system = match name.schema.as_deref() {
-            Some(schema) => matches!(schema, "information_schema" | "pg_catalog" | "pg_toast"),
-            None => self.system_relations.contains(&name.name),
-        };
-        if system {
-            return Named::System;
-        }
-        let candidates = self
-            .relations_by_name
-            .get(&name.name)
-            .map_or(&[][..], Vec::as_slice);
-        let relations = candidates
-            .iter()
-            .filter_map(|oid| Some((*oid, self.relations.get(oid)?)));
-        Named::Relations(
-            relations
-                .filter(|(_, relation)| name.admits(&relation.schema))
-                .collect(),
-        )
+        self.relations.named(name)
     }
 
     /// What the query of a view or materialized view does.
@@ -227,6 +154,16 @@ impl Catalog {
     /// Whether every column of this name holds dates or times.
     pub(super) fn holds_dates(&self, column: &str) -> bool {
         self.date_columns.contains(column)
+    }
+
+    /// Whether a column of the relation may be a time of day.
+    pub(super) fn holds_times(&self, oid: Oid) -> bool {
+        self.times_of_day.contains(&oid)
+    }
+
+    /// What the defaults and checks of a relation do when its rows change.
+    pub(super) fn expressions(&self, oid: Oid) -> Option<(Reach, SessionEffects)> {
+        self.expressions.get(&oid).copied()
     }
 
     /// Casts and operator classes that run users' code.
@@ -249,35 +186,24 @@ impl Catalog {
     }
 }
 
-impl Relation {
-    fn new(
-        row: RelationRow,
-        refusal: Option<Reason>,
-        code: RelationCode,
-    ) -> (Self, Option<String>) {
-        let relation = Self {
-            schema: row.schema.into(),
-            name: row.name.into(),
-            kind: row.kind,
-            persistence: row.persistence,
-            refusal,
-            code,
-        };
-        (relation, row.definition)
-    }
-}
-
 impl Implicit {
     fn of(code: bool) -> Self {
         if code { Self::Code } else { Self::Nothing }
     }
 }
 
-fn owners(rows: &[RelationFunctionRow], counts: impl Fn(Oid) -> bool) -> HashSet<Oid> {
-    rows.iter()
-        .filter(|row| counts(row.function))
-        .map(|row| row.relation)
-        .collect()
+/// What expressions do, by their relations.
+fn effects(rows: &[ExpressionRow], functions: &Functions) -> HashMap<Oid, (Reach, SessionEffects)> {
+    let mut effects = HashMap::new();
+    for row in rows {
+        let facts = views::expression_facts(row.expression.as_deref());
+        let (reach, session) = expression(&facts, functions);
+        if reach != Reach::Nothing || !session.is_empty() {
+            let all: &mut (Reach, SessionEffects) = effects.entry(row.relation).or_default();
+            *all = (all.0.max(reach), all.1.union(session));
+        }
+    }
+    effects
 }
 
 fn edges<R, T>(rows: &[R], edge: impl Fn(&R) -> (Oid, T)) -> HashMap<Oid, Vec<T>> {
@@ -289,15 +215,15 @@ fn edges<R, T>(rows: &[R], edge: impl Fn(&R) -> (Oid, T)) -> HashMap<Oid, Vec<T>
     edges
 }
 
+/// The start and everything that can be reached from it.
 fn reachable(start: Oid, edges: &HashMap<Oid, Vec<Oid>>) -> Vec<Oid> {
     let mut found = vec![start];
+    let mut seen = HashSet::from([start]);
     let mut next = 0;
     while let Some(oid) = found.get(next) {
         next += 1;
-        for to in edges.get(oid).map_or(&[][..], Vec::as_slice) {
-            if !found.contains(to) {
-                found.push(*to);
-            }
+        if let Some(reached) = edges.get(oid) {
+            found.extend(reached.iter().filter(|to| seen.insert(**to)));
         }
     }
     found

@@ -12,6 +12,7 @@ use pg_raw_parse::nodes;
 use pg_raw_parse::raw::{A_Expr_Kind, CmdType, CoercionForm, OnConflictAction, SubLinkType};
 use pg_raw_parse::walk::{Recurse, walk_manual};
 
+use super::attributes::{self, Attributes};
 use super::builtin;
 use super::dates::{is_date_type, mentions_moving_date};
 use super::facts::{Arguments, Call, Change, Facts, Name, Operand, Operator, Reach};
@@ -40,6 +41,7 @@ pub(super) fn collect(node: Node<'_>, facts: &mut Facts) {
     let mut collector = Collector {
         facts,
         aliases: Vec::new(),
+        attributes: Attributes::default(),
     };
     collector.walk(node);
     collector.finish();
@@ -76,6 +78,7 @@ struct Collector<'facts> {
     facts: &'facts mut Facts,
     /// Names that the text gives to columns: one of them may hold anything.
     aliases: Vec<Box<str>>,
+    attributes: Attributes,
 }
 
 impl Collector<'_> {
@@ -87,11 +90,17 @@ impl Collector<'_> {
 
     /// A column that shares its name with an alias may not be the column of the catalog.
     fn finish(self) {
-        let Self { facts, aliases } = self;
-        let given = |column: &Box<str>| {
-            aliases.contains(column) || facts.calls.iter().any(|call| call.name.name == *column)
+        let Self {
+            facts,
+            aliases,
+            attributes,
+        } = self;
+        attributes.finish(facts);
+        let given = |column: &str| {
+            aliases.iter().any(|alias| **alias == *column)
+                || facts.calls.iter().any(|call| *call.name.name == *column)
         };
-        if facts.dated_columns.iter().any(given) {
+        if facts.dated_columns.iter().any(|column| given(column)) {
             facts.refuse(Reason::TextReadAsDate);
         }
     }
@@ -129,6 +138,7 @@ impl Collector<'_> {
                 self.facts.refuse(Reason::UnknownConstruct)
             }
             Node::SQLValueFunction(_) => self.facts.refuse(Reason::CurrentValue),
+            Node::RangeFunction(function) => self.attributes.function(function),
             Node::RangeTableSample(_) => self.facts.refuse(Reason::TableSample),
             // What it names are aliases.
             Node::LockingClause(_) => {
@@ -151,19 +161,11 @@ impl Collector<'_> {
                 self.aliases
                     .extend(strings(alias.colnames()).map(Into::into));
             }
-            Node::ColumnDef(column) => self.filled_from_text(column.colname(), column.type_name()),
-            Node::JsonOutput(output) => self.filled_from_text(None, output.type_name()),
-            Node::JsonTableColumn(column) => {
-                self.filled_from_text(column.name(), column.type_name())
-            }
-            Node::XmlSerialize(xml) => self.filled_from_text(None, xml.type_name()),
-            Node::RangeTableFuncCol(column) => {
-                self.filled_from_text(column.colname(), column.type_name());
-                // The walker of the parser passes over this one.
-                if let Some(name) = column.type_name() {
-                    self.walk(Node::TypeName(name));
-                }
-            }
+            Node::ColumnDef(_)
+            | Node::JsonOutput(_)
+            | Node::JsonTableColumn(_)
+            | Node::RangeTableFuncCol(_)
+            | Node::XmlSerialize(_) => self.made_from_text(node),
             _ if walks_on(node) => {}
             _ => {
                 self.facts.refuse(Reason::UnknownConstruct);
@@ -251,7 +253,7 @@ impl Collector<'_> {
     }
 
     fn operators(&mut self, name: &NodeList, operand: Operand) {
-        if let Some(name) = strings(name).last() {
+        if let Some(name) = strings(name).next_back() {
             self.facts.operators.push(Operator {
                 name: name.into(),
                 operand,
@@ -289,19 +291,19 @@ impl Collector<'_> {
     }
 
     fn column(&mut self, column: &nodes::ColumnRef) {
-        let mut fields = strings(column.fields());
-        if fields.next().is_some_and(is_system_column) {
+        if strings(column.fields()).any(is_system_column) {
             self.facts.refuse(Reason::SystemColumn);
         }
-        fields.for_each(|field| self.field(field));
+        self.attributes.column(column);
     }
 
-    /// A name behind a dot: a column, a field, or a function in attribute notation.
+    /// A name behind the dot of an expression: a field, or a function in attribute notation.
     fn field(&mut self, name: &str) {
         if is_system_column(name) {
             self.facts.refuse(Reason::SystemColumn);
         }
         self.facts.attributes.push(name.into());
+        attributes::call(name, self.facts);
     }
 
     fn constant(&mut self, constant: &nodes::A_Const) {
@@ -327,7 +329,7 @@ impl Collector<'_> {
 
     fn target_column(&mut self, target: &nodes::ResTarget) {
         let own_name = match target.val() {
-            Node::ColumnRef(column) => strings(column.fields()).last(),
+            Node::ColumnRef(column) => strings(column.fields()).next_back(),
             _ => None,
         };
         self.aliases.extend(
@@ -338,21 +340,33 @@ impl Collector<'_> {
         );
     }
 
-    /// A column or value of this type is made from text that is not in the statement.
-    fn filled_from_text(&mut self, column: Option<&str>, type_name: Option<&nodes::TypeName>) {
+    /// A column or a value is made from text that is not in the statement.
+    fn made_from_text(&mut self, node: Node<'_>) {
+        let (column, type_name) = match node {
+            Node::ColumnDef(column) => (column.colname(), column.type_name()),
+            Node::JsonOutput(output) => (None, output.type_name()),
+            Node::JsonTableColumn(column) => (column.name(), column.type_name()),
+            Node::RangeTableFuncCol(column) => (column.colname(), column.type_name()),
+            Node::XmlSerialize(xml) => (None, xml.type_name()),
+            _ => return,
+        };
         self.aliases.extend(column.map(Into::into));
-        if type_name.is_some_and(names_date_type) {
+        let Some(name) = type_name else { return };
+        if names_date_type(name) {
             self.facts.refuse(Reason::TextReadAsDate);
         }
+        // The walker of the parser passes over the types of XMLTABLE's columns; to note others twice is harmless.
+        self.walk(Node::TypeName(name));
     }
 
     /// Notes that `source` is read as a date: if it is text, and says `now`, the result moves.
     fn read_as_date(&mut self, source: Node<'_>) {
         match source {
             // A constant is looked at where it stands; a parameter, when its value is known.
-            Node::None | Node::A_Const(_) | Node::ParamRef(_) | Node::SQLValueFunction(_) => {}
+            Node::None | Node::A_Const(_) | Node::SQLValueFunction(_) => {}
+            Node::ParamRef(_) => self.facts.dated_parameters += 1,
             Node::TypeCast(cast) => self.read_as_date(cast.arg()),
-            Node::ColumnRef(column) => match strings(column.fields()).last() {
+            Node::ColumnRef(column) => match strings(column.fields()).next_back() {
                 Some(name) => self.facts.dated_columns.push(name.into()),
                 None => self.facts.refuse(Reason::TextReadAsDate),
             },
@@ -365,7 +379,7 @@ impl Collector<'_> {
                 .args()
                 .iter()
                 .for_each(|value| self.read_as_date(value)),
-            Node::FuncCall(call) => match strings(call.funcname()).last() {
+            Node::FuncCall(call) => match strings(call.funcname()).next_back() {
                 Some(name) if RETURNS_NO_TEXT.contains(&name) => {}
                 Some("max" | "min") => call
                     .args()

@@ -35,9 +35,10 @@ pub fn mentions_moving_date(value: &[u8]) -> bool {
     })
 }
 
-/// Whether the input function of this type reads moving dates.
+/// Whether the input function of this type, or of its elements, reads moving dates.
 pub(super) fn is_date_type(name: &str) -> bool {
-    DATE_TYPES.contains(&name)
+    // An array type's name is that of its elements behind an underscore.
+    DATE_TYPES.contains(&name.trim_start_matches('_'))
 }
 
 #[cfg(test)]

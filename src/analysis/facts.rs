@@ -17,10 +17,12 @@ pub(super) struct Facts {
     pub(super) operators: Vec<Operator>,
     /// Types of casts and of column definitions.
     pub(super) types: Vec<Name>,
-    /// Names behind a dot: columns, or functions in attribute notation.
+    /// Names behind the dot of a row: columns, or functions that take the row.
     pub(super) attributes: Vec<Box<str>>,
     /// Columns read as dates: safe only where no column of that name holds text.
     pub(super) dated_columns: Vec<Box<str>>,
+    /// How many parameters are read as dates.
+    pub(super) dated_parameters: usize,
     pub(super) targets: Vec<Target>,
     /// The first syntactic reason why this is not a cacheable read.
     pub(super) refusal: Option<Reason>,
@@ -51,6 +53,8 @@ pub(super) enum Arguments {
     Count(usize),
     /// Any number: the call is of a form that is not counted.
     Any,
+    /// One, in attribute notation: the name may be that of a column.
+    Attribute,
     /// Any number, of syntax that older servers read as a call of a user's function.
     Syntax,
 }
@@ -126,6 +130,19 @@ impl Facts {
 
     pub(super) fn writes(&mut self, name: Name, change: Change) {
         self.targets.push(Target { name, change });
+    }
+
+    /// Whether a function of this name is called.
+    pub(super) fn calls_function(&self, name: &str) -> bool {
+        self.calls.iter().any(|call| *call.name.name == *name)
+    }
+
+    /// Whether a time of day is made, as far as the text tells.
+    pub(super) fn shows_time_of_day(&self) -> bool {
+        let is_time =
+            |name: &str| matches!(name, "_time" | "_timetz" | "make_time" | "time" | "timetz");
+        self.types.iter().any(|name| is_time(&name.name))
+            || self.calls.iter().any(|call| is_time(&call.name.name))
     }
 
     /// Whether there is a name to look up.

@@ -26,7 +26,15 @@ pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
     let mut written = BTreeSet::new();
     for target in &facts.targets {
         match catalog.touched(target) {
-            Touched::Relations(relations) => written.extend(relations),
+            Touched::Relations(relations) => {
+                for (further, effects) in
+                    relations.iter().filter_map(|oid| catalog.expressions(*oid))
+                {
+                    reach = reach.max(further);
+                    session = session.union(effects);
+                }
+                written.extend(relations);
+            }
             Touched::Anything => reach = reach.max(Reach::Everything),
             Touched::Code => {
                 reach = Reach::Catalog;

@@ -102,6 +102,24 @@ impl SessionEffects {
         self.0 |= effect.bit();
     }
 
+    /// Whether the two have an effect in common.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The set of these.
+    #[must_use]
+    pub const fn of(effects: &[SessionEffect]) -> Self {
+        let mut set = Self::NONE;
+        let mut at = 0;
+        while at < effects.len() {
+            set.insert(effects[at]);
+            at += 1;
+        }
+        set
+    }
+
     /// Everything that is in either set.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {

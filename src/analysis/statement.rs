@@ -46,8 +46,9 @@ pub(super) fn read(text: &str) -> Option<Reading> {
     for statement in &statements {
         note(*statement, &mut facts);
     }
-    // A temporary schema can be named in any definition. The text is searched, not read: a mention is enough.
-    if facts.reach == Reach::Catalog && mentions(text, "pg_temp") {
+    // The temporary schema can be named in any definition, and in search_path. The text is searched, not read: a
+    // mention is enough.
+    if mentions(text, "pg_temp") {
         facts.session.insert(SessionEffect::Temporary);
     }
     facts.compact();
@@ -62,7 +63,8 @@ pub(super) fn read(text: &str) -> Option<Reading> {
     })
 }
 
-fn note(statement: Node<'_>, facts: &mut Facts) {
+/// Notes the facts of one statement.
+pub(super) fn note(statement: Node<'_>, facts: &mut Facts) {
     match statement {
         Node::SelectStmt(_) => collect(statement, facts),
         Node::InsertStmt(_) | Node::UpdateStmt(_) | Node::DeleteStmt(_) | Node::MergeStmt(_) => {
@@ -103,7 +105,6 @@ fn utility(statement: Node<'_>, facts: &mut Facts) {
         | Node::NotifyStmt(_)
         | Node::UnlistenStmt(_)
         | Node::VariableShowStmt(_) => {}
-        Node::ConstraintsSetStmt(_) => facts.session.insert(SessionEffect::LocalSetting),
         Node::CopyStmt(copy) => self::copy(copy, facts),
         Node::CreateSeqStmt(create) if create.sequence().is_some_and(is_temporary) => {
             creates(create.sequence(), facts)
@@ -113,17 +114,12 @@ fn utility(statement: Node<'_>, facts: &mut Facts) {
             creates(create.into().and_then(nodes::IntoClause::rel), facts);
             note(create.query(), facts);
         }
-        Node::DeallocateStmt(_) => facts.session.insert(SessionEffect::Deallocate),
         Node::DeclareCursorStmt(declare) => {
             if declare.options & CURSOR_OPT_HOLD.cast_signed() != 0 {
                 facts.session.insert(SessionEffect::HoldCursor);
             }
             note(declare.query(), facts);
         }
-        Node::DiscardStmt(discard) => facts.session.insert(match discard.target {
-            DiscardMode::DISCARD_ALL => SessionEffect::DiscardAll,
-            _ => SessionEffect::Discard,
-        }),
         Node::ExecuteStmt(_) => {
             facts.session.insert(SessionEffect::PreparedStatement);
             facts.unknown_code();
@@ -133,9 +129,6 @@ fn utility(statement: Node<'_>, facts: &mut Facts) {
                 note(explain.query(), facts);
             }
         }
-        Node::ListenStmt(_) => facts.session.insert(SessionEffect::Listen),
-        Node::LoadStmt(_) => facts.session.insert(SessionEffect::Load),
-        Node::PrepareStmt(_) => facts.session.insert(SessionEffect::PreparedStatement),
         Node::RefreshMatViewStmt(refresh) => target(refresh.relation(), Change::Refresh, facts),
         Node::TransactionStmt(_) => transaction(statement, facts),
         Node::TruncateStmt(truncate) => self::truncate(truncate, facts),
@@ -145,7 +138,26 @@ fn utility(statement: Node<'_>, facts: &mut Facts) {
             // Nothing runs yet; but what it will run, no later statement tells.
             note(view.query(), facts);
         }
-        _ => facts.reaches(Reach::Catalog),
+        _ => match session_effect(statement) {
+            Some(effect) => facts.session.insert(effect),
+            None => facts.reaches(Reach::Catalog),
+        },
+    }
+}
+
+/// What a statement that changes nothing but its session leaves there.
+fn session_effect(statement: Node<'_>) -> Option<SessionEffect> {
+    match statement {
+        Node::ConstraintsSetStmt(_) => Some(SessionEffect::LocalSetting),
+        Node::DeallocateStmt(_) => Some(SessionEffect::Deallocate),
+        Node::DiscardStmt(discard) if discard.target == DiscardMode::DISCARD_ALL => {
+            Some(SessionEffect::DiscardAll)
+        }
+        Node::DiscardStmt(_) => Some(SessionEffect::Discard),
+        Node::ListenStmt(_) => Some(SessionEffect::Listen),
+        Node::LoadStmt(_) => Some(SessionEffect::Load),
+        Node::PrepareStmt(_) => Some(SessionEffect::PreparedStatement),
+        _ => None,
     }
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use super::Oid;
 use super::catalog::rows::RelationKind;
-use super::catalog::{Behaviour, Cast, Catalog, Implicit, Named, Relation, RelationCode};
+use super::catalog::{
+    Behaviour, Cast, Catalog, Functions, Implicit, Origin, Relation, RelationCode, Types,
+};
 use super::facts::{Arguments, Call, Facts, Name, Reach};
 use super::session::{SessionEffect, SessionEffects};
 use crate::reason::Reason;
@@ -39,27 +41,7 @@ pub(super) fn survey(
     for name in &facts.relations {
         survey.relation(name, facts, catalog, query);
     }
-    for call in &facts.calls {
-        survey.call(call, catalog);
-    }
-    for name in &facts.attributes {
-        if catalog.functions().called_as_column(name) {
-            survey.behaviour(Behaviour::User);
-        }
-    }
-    for operator in &facts.operators {
-        match catalog.functions().operator(operator) {
-            Behaviour::Unknown => {
-                survey.refuse(Reason::UnknownOperator);
-                survey.unknown_code();
-            }
-            behaviour => survey.behaviour(behaviour),
-        }
-    }
-    for name in &facts.types {
-        let cast = catalog.types().cast(name, catalog.functions());
-        survey.cast(cast.unwrap_or(Cast::RunsCode(Reason::UnknownType)));
-    }
+    survey.code(facts, catalog.functions(), catalog.types());
     if facts
         .dated_columns
         .iter()
@@ -76,10 +58,61 @@ pub(super) fn survey(
     {
         survey.unknown_code();
     }
+    if converts_time_of_day(facts, catalog) {
+        survey.refuse(Reason::StableFunction);
+    }
     if survey.tables.len() > RELATIONS_MAX {
         survey.refuse(Reason::TooManyRelations);
     }
     survey
+}
+
+/// Whether the text may tell a time of day in another time zone: summer time makes that depend on today's date.
+///
+/// `AT TIME ZONE` is mostly used with a date, so it counts only where a time of day is in sight.
+fn converts_time_of_day(facts: &Facts, catalog: &Catalog) -> bool {
+    let holds_times = |name: &Name| {
+        let relations = catalog.named(name).relations;
+        relations.iter().any(|(oid, _)| catalog.holds_times(*oid))
+    };
+    facts.calls_function("timezone")
+        && (facts.shows_time_of_day() || facts.relations.iter().any(holds_times))
+}
+
+/// What the server's own functions do in an expression that `pg_get_expr` printed: there a name that is not qualified is
+/// one of theirs. Users' functions are known from the dependencies of the expression.
+pub(super) fn expression(facts: &Facts, functions: &Functions) -> (Reach, SessionEffects) {
+    let mut survey = Survey {
+        reach: facts.reach,
+        session: facts.session,
+        ..Survey::default()
+    };
+    for call in facts.calls.iter().filter(|call| call.name.schema.is_none()) {
+        let mut call = call.clone();
+        call.name.schema = Some("pg_catalog".into());
+        survey.behaviour(functions.call(&call).unwrap_or(Behaviour::Pure));
+    }
+    // What a default remembers of its sequence is no secret: nobody asks who does not know of the insertion.
+    let effects = survey.session.iter();
+    let session = effects.filter(|effect| *effect != SessionEffect::Sequence);
+    (survey.reach, session.collect())
+}
+
+/// Whether the body of a function gives the same result forever, and does nothing else.
+pub(super) fn is_pure_body(facts: &Facts, functions: &Functions, types: &Types) -> bool {
+    let mut survey = Survey {
+        tables: BTreeSet::new(),
+        refusal: facts.refusal,
+        reach: facts.reach,
+        session: facts.session,
+    };
+    survey.code(facts, functions, types);
+    !(facts.calls_function("timezone") && facts.shows_time_of_day())
+        && facts.relations.is_empty()
+        && facts.targets.is_empty()
+        && survey.refusal.is_none()
+        && survey.reach == Reach::Nothing
+        && survey.session.is_empty()
 }
 
 impl Survey {
@@ -100,6 +133,31 @@ impl Survey {
         self.session.insert(SessionEffect::UnknownCode);
     }
 
+    /// Everything that runs without reading a relation.
+    fn code(&mut self, facts: &Facts, functions: &Functions, types: &Types) {
+        for call in &facts.calls {
+            self.call(call, functions, types);
+        }
+        for name in &facts.attributes {
+            if functions.called_as_column(name) {
+                self.behaviour(Behaviour::User);
+            }
+        }
+        for operator in &facts.operators {
+            match functions.operator(operator) {
+                Behaviour::Unknown => {
+                    self.refuse(Reason::UnknownOperator);
+                    self.unknown_code();
+                }
+                behaviour => self.behaviour(behaviour),
+            }
+        }
+        for name in &facts.types {
+            let cast = types.cast(name, functions);
+            self.cast(cast.unwrap_or(Cast::RunsCode(Reason::UnknownType)));
+        }
+    }
+
     fn relation(
         &mut self,
         name: &Name,
@@ -107,22 +165,20 @@ impl Survey {
         catalog: &Catalog,
         query: &mut dyn FnMut(Oid) -> Self,
     ) {
-        match catalog.named(name) {
-            Named::System => self.refuse(Reason::SystemCatalog),
-            Named::Relations(relations) if relations.is_empty() => {
-                let bound =
-                    name.schema.is_none() && facts.common_tables.binary_search(&name.name).is_ok();
-                if !bound {
-                    // It may be a temporary view, and what that runs is not known.
-                    self.refuse(Reason::UnknownRelation);
-                    self.reach = self.reach.max(Reach::Everything);
-                }
+        let named = catalog.named(name);
+        let bound = name.schema.is_none() && facts.common_tables.binary_search(&name.name).is_ok();
+        match named.origin {
+            Origin::Nowhere if bound => {}
+            Origin::Nowhere => {
+                // It may be a temporary view, and what that runs is not known.
+                self.refuse(Reason::UnknownRelation);
+                self.reach = self.reach.max(Reach::Everything);
             }
-            Named::Relations(relations) => {
-                for (oid, relation) in relations {
-                    self.reads(oid, relation, catalog, query);
-                }
-            }
+            Origin::System => self.refuse(Reason::SystemCatalog),
+            Origin::Users => {}
+        }
+        for (oid, relation) in named.relations {
+            self.reads(oid, relation, catalog, query);
         }
     }
 
@@ -175,11 +231,11 @@ impl Survey {
         self.session = self.session.union(view.session);
     }
 
-    fn call(&mut self, call: &Call, catalog: &Catalog) {
-        let behaviour = catalog.functions().call(call);
+    fn call(&mut self, call: &Call, functions: &Functions, types: &Types) {
+        let behaviour = functions.call(call);
         // A type's name, called with one argument, is a cast.
         let cast = match call.arguments {
-            Arguments::Count(1) => catalog.types().cast(&call.name, catalog.functions()),
+            Arguments::Attribute | Arguments::Count(1) => types.cast(&call.name, functions),
             Arguments::Any | Arguments::Count(_) | Arguments::Syntax => None,
         };
         if let Some(cast) = cast {
@@ -187,7 +243,8 @@ impl Survey {
         }
         match behaviour {
             Some(behaviour) => self.behaviour(behaviour),
-            None if cast.is_some() || call.arguments == Arguments::Syntax => {}
+            None if cast.is_some()
+                || matches!(call.arguments, Arguments::Attribute | Arguments::Syntax) => {}
             None => self.behaviour(Behaviour::Unknown),
         }
     }

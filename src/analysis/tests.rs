@@ -7,6 +7,7 @@ mod parsing;
 mod reads;
 mod sessions;
 mod stacks;
+mod values;
 mod world;
 mod writes;
 

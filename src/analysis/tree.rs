@@ -88,7 +88,6 @@ pub(super) fn walks_on(node: Node<'_>) -> bool {
             | Node::NullTest(_)
             | Node::OnConflictClause(_)
             | Node::ParamRef(_)
-            | Node::RangeFunction(_)
             | Node::RangeSubselect(_)
             | Node::RangeTableFunc(_)
             | Node::ReturningClause(_)
@@ -104,14 +103,17 @@ pub(super) fn walks_on(node: Node<'_>) -> bool {
 
 pub(super) fn is_arithmetic(expression: &nodes::A_Expr) -> bool {
     expression.kind == A_Expr_Kind::AEXPR_OP
-        && matches!(strings(expression.name()).last(), Some("+" | "-" | "*"))
+        && matches!(
+            strings(expression.name()).next_back(),
+            Some("+" | "-" | "*")
+        )
 }
 
 pub(super) fn names_date_type(name: &nodes::TypeName) -> bool {
     name.names()
         .iter()
         .filter_map(nodes::String::sval)
-        .last()
+        .next_back()
         .is_some_and(is_date_type)
 }
 
@@ -124,7 +126,7 @@ pub(super) fn qualified(parts: &NodeList) -> Name {
     }
 }
 
-pub(super) fn strings<'tree>(list: &'tree NodeList) -> impl DoubleEndedIterator<Item = &'tree str> {
+pub(super) fn strings(list: &NodeList) -> impl DoubleEndedIterator<Item = &str> {
     list.iter().filter_map(Node::as_str)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::database::control_config;
 use crate::freshness::window::Backend;
@@ -9,10 +10,12 @@ use crate::services::Services;
 use crate::upstream::pool::MAINTENANCE_INTERVAL;
 use crate::upstream::socket::Socket;
 
+/// How long the server may take to answer a question of the proxy's own.
+const CONTROL_LIMIT: Duration = Duration::from_secs(10);
+
 /// Runs for as long as the proxy does.
 pub(super) async fn oversee(services: Arc<Services>) {
     probe(&services).await;
-    services.database(&services.config.upstream.database).load();
     let mut ticks = tokio::time::interval(MAINTENANCE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -21,9 +24,7 @@ pub(super) async fn oversee(services: Arc<Services>) {
         if !services.is_upstream_reachable() {
             probe(&services).await;
         }
-        if !services.freshness.orphans().is_empty() {
-            close_orphans(&services).await;
-        }
+        close_orphans(&services).await;
     }
 }
 
@@ -39,11 +40,16 @@ async fn probe(services: &Services) {
 
 /// Closes the windows of server connections that broke, once their backends are known to be gone.
 async fn close_orphans(services: &Services) {
-    match living_backends(services).await {
-        Ok(living) => services
+    let orphans = services.freshness.orphans();
+    if orphans.is_empty() {
+        return;
+    }
+    match tokio::time::timeout(CONTROL_LIMIT, living_backends(services)).await {
+        Ok(Ok(living)) => services
             .freshness
-            .close_orphans(|backend| living.is_gone(backend)),
-        Err(error) => tracing::debug!("the server cannot be asked which backends live: {error}"),
+            .close_orphans(&orphans, |backend| living.is_gone(backend)),
+        Ok(Err(error)) => tracing::debug!("the server does not say which backends live: {error}"),
+        Err(late) => tracing::debug!("the server does not say which backends live: {late}"),
     }
 }
 

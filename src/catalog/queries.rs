@@ -106,7 +106,12 @@ SELECT p.oid, n.nspname::text, p.proname::text,
   ARRAY(SELECT t.oid FROM unnest(p.proargtypes::oid[] || p.prorettype) AS used (type)
         JOIN pg_type t ON t.oid = used.type
         LEFT JOIN pg_type e ON t.typcategory = 'A' AND e.oid = t.typelem
-        WHERE used.type >= 16384 AND coalesce(e.typtype, t.typtype) <> 'c')
+        WHERE used.type >= 16384 AND coalesce(e.typtype, t.typtype) <> 'c'),
+  ARRAY(SELECT s.oid FROM pg_proc s
+        WHERE s.oid >= 16384
+          AND s.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+                        a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)),
+  CASE WHEN l.lanname = 'sql' AND p.provolatile = 'i' AND p.prokind IN ('f', 'w') THEN pg_get_functiondef(p.oid) END
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang
@@ -161,8 +166,19 @@ LEFT JOIN pg_class c ON c.oid = CASE WHEN e.typtype = 'c' THEN e.typrelid ELSE t
 WHERE c.oid IS NULL OR c.relkind = 'c'";
 
 /// Users' functions that run where no statement names them. Sorting and hashing use btree and hash classes only.
+///
+/// So do users' casts with a function of the server's that is not IMMUTABLE, and those that need not be written and read
+/// the value from text, but for types whose text means the same every time ($1): they have no function, which is 0.
 pub(super) const IMPLICIT_FUNCTIONS: &str = "
 SELECT castfunc FROM pg_cast WHERE castfunc >= 16384
+UNION
+SELECT c.castfunc FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
+WHERE c.oid >= 16384 AND c.castfunc < 16384 AND p.provolatile <> 'i'
+UNION
+SELECT c.castfunc FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget
+WHERE c.oid >= 16384 AND c.castmethod = 'i' AND c.castcontext <> 'e' AND t.typtype <> 'e'
+  AND NOT (t.typtype = 'b' AND t.typcategory <> 'D' AND t.typnamespace = 'pg_catalog'::regnamespace
+           AND t.typname::text = ANY ($1))
 UNION
 SELECT p.amproc::oid FROM pg_amproc p
 JOIN pg_opfamily f ON f.oid = p.amprocfamily JOIN pg_am m ON m.oid = f.opfmethod
@@ -172,5 +188,23 @@ SELECT o.oprcode::oid FROM pg_amop p
 JOIN pg_operator o ON o.oid = p.amopopr JOIN pg_am m ON m.oid = p.amopmethod
 WHERE o.oprcode::oid >= 16384 AND m.amname IN ('btree', 'hash')";
 
-pub(super) const EVENT_TRIGGERS: &str =
-    "SELECT count(*) FROM pg_event_trigger WHERE evtenabled <> 'D'";
+/// Defaults and checks that call a function, which the server's own functions may make of consequence.
+pub(super) const COLUMN_EXPRESSIONS: &str = "
+SELECT relation, expression
+FROM (SELECT adrelid AS relation, pg_get_expr(adbin, adrelid) AS expression FROM pg_attrdef
+      UNION
+      SELECT conrelid, pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0) used
+WHERE expression ~ '[a-z0-9_\"][(]' AND expression !~ '^nextval[(]''[^'']*''::regclass[)]$'";
+
+/// Relations with columns that are times of day, or may hold one.
+pub(super) const TIMES_OF_DAY: &str = "
+SELECT DISTINCT a.attrelid
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_type e ON t.typcategory = 'A' AND e.oid = t.typelem
+WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid >= 16384
+  AND c.relkind IN ('f', 'm', 'p', 'r', 'v') AND c.relpersistence <> 't'
+  AND (coalesce(e.oid, t.oid) IN ('time'::regtype, 'timetz'::regtype)
+       OR coalesce(e.typtype, t.typtype) = 'c'
+       OR coalesce(e.typtype, t.typtype) = 'd' AND coalesce(e.typcategory, t.typcategory) IN ('A', 'C', 'D'))";
+
+pub(super) const EVENT_TRIGGERS: &str = "SELECT oid FROM pg_event_trigger WHERE evtenabled <> 'D'";

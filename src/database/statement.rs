@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use crate::analysis::{self, Dialect, Parsed, SessionEffects};
+use crate::analysis::{self, Dialect, Oid, Parsed, SessionEffects};
 use crate::cache::key::StatementId;
 use crate::config::Ttl;
 use crate::freshness::words::{Slot, Stamp, Words};
@@ -29,12 +29,17 @@ struct Versioned {
 pub struct Plan {
     /// What its result depends on, or why it is not cached.
     pub read: Result<ReadPlan, Reason>,
+    /// The stamp of the catalog snapshot it was made by; `None` without one.
+    pub catalog: Option<Stamp>,
     /// The words it touches when it takes effect.
     pub writes: Box<[Slot]>,
     /// Does the error of the statement alone prove that it changed nothing? Not if it may commit inside.
     pub rollback_is_provable: bool,
     /// What it may leave behind in the session.
     pub session: SessionEffects,
+    /// Made without a catalog: what the statement's names stand for is not known, and so neither is what it
+    /// may leave behind in the session.
+    pub is_blind: bool,
 }
 
 /// What a cacheable result depends on.
@@ -99,6 +104,13 @@ impl Statement {
     #[must_use]
     pub fn text(&self) -> &[u8] {
         split_cstring(&self.tail).map_or(&self.tail, |(text, _)| text)
+    }
+
+    /// The parameter types that the client chose to give.
+    pub fn parameter_types(&self) -> impl Iterator<Item = Oid> {
+        let types = split_cstring(&self.tail).and_then(|(_, types)| types.get(2..));
+        let words = types.unwrap_or_default().chunks_exact(4);
+        words.map(|word| Oid(word.iter().fold(0, |oid, &byte| oid << 8 | u32::from(byte))))
     }
 
     /// What the grammar says of it.

@@ -67,7 +67,7 @@ pub(super) struct LastMessages {
 }
 
 impl LastMessages {
-    fn new(parameters: &Parameters, aside: &[u8]) -> Self {
+    pub(super) fn new(parameters: &Parameters, aside: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(512);
         frontend::write(&mut bytes, backend::AUTHENTICATION, &[&[0; 4]]);
         for (name, value) in parameters {

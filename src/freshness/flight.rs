@@ -90,6 +90,12 @@ impl Flights {
     }
 }
 
+impl std::fmt::Debug for Leader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Leader")
+    }
+}
+
 impl Drop for Leader {
     fn drop(&mut self) {
         // A later leader with newer stamps may have taken the place: that flight is not ours to end.

@@ -3,8 +3,13 @@
 //! A window is opened just before anything that can make a change visible is sent to a server, and closed
 //! when the server has said ReadyForQuery. It belongs to the server connection: whoever sent the change may
 //! be long gone. A window that is dropped without a verdict has an unknown outcome, so it stays open and is
-//! handed to the [`Orphans`], which close it as committed once its backend is known to be gone.
+//! kept as an orphan, which is closed as committed once its backend is known to be gone.
+//!
+//! What a window covers was found out by the catalog of the moment it was opened. If the catalog changes while
+//! it is open, the change it stands for may do more than that (a new trigger, a new foreign key). So when a
+//! window over [`Slot::CATALOG`] closes, every older window is taken to cover everything from there on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -28,6 +33,7 @@ pub struct Backend {
 pub struct Freshness {
     words: Words,
     orphans: Mutex<Vec<Orphan>>,
+    ledger: Mutex<Ledger>,
     postmaster_start: AtomicI64,
     open: AtomicU64,
     committed: AtomicU64,
@@ -37,8 +43,30 @@ pub struct Freshness {
 /// A window whose connection broke before the server told how it ended.
 #[derive(Clone, Debug)]
 struct Orphan {
+    number: u64,
     backend: Option<Backend>,
     slots: SmallVec<[Slot; 4]>,
+}
+
+/// The windows without an outcome, as they were at one moment.
+#[derive(Debug)]
+pub struct Orphans(BTreeSet<u64>);
+
+impl Orphans {
+    /// Were there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The windows that are open, by number, and those that a change of the catalog has caught open: until all of
+/// one such group are closed, everything counts as being changed.
+#[derive(Debug, Default)]
+struct Ledger {
+    opened: u64,
+    open: BTreeSet<u64>,
+    caught: Vec<BTreeSet<u64>>,
 }
 
 /// How many windows there were and are.
@@ -61,6 +89,7 @@ impl Freshness {
         Arc::new(Self {
             words: Words::new(slots),
             orphans: Mutex::new(Vec::new()),
+            ledger: Mutex::new(Ledger::default()),
             postmaster_start: AtomicI64::new(0),
             open: AtomicU64::new(0),
             committed: AtomicU64::new(0),
@@ -88,7 +117,15 @@ impl Freshness {
             self.words.open(slot);
         }
         self.open.fetch_add(1, Ordering::Relaxed);
+        let number = {
+            let mut ledger = self.ledger.lock();
+            ledger.opened += 1;
+            let number = ledger.opened;
+            ledger.open.insert(number);
+            number
+        };
         Window {
+            number,
             freshness: Arc::clone(self),
             slots,
             backend,
@@ -115,29 +152,36 @@ impl Freshness {
         }
     }
 
-    /// The backends whose windows wait for them to be gone; `None` for one that was never identified.
+    /// The windows that wait for their backends to be gone. To be asked for before the server is asked which
+    /// backends live: one that is born and orphaned in between is not in that answer.
     #[must_use]
-    pub fn orphans(&self) -> Vec<Option<Backend>> {
-        self.orphans
-            .lock()
-            .iter()
-            .map(|orphan| orphan.backend)
-            .collect()
+    pub fn orphans(&self) -> Orphans {
+        Orphans(
+            self.orphans
+                .lock()
+                .iter()
+                .map(|orphan| orphan.number)
+                .collect(),
+        )
     }
 
-    /// Closes, as committed, the windows of backends that `is_gone` knows to be gone.
-    pub fn close_orphans(&self, is_gone: impl Fn(Option<Backend>) -> bool) {
+    /// Closes, as committed, those of `known` whose backends `is_gone` knows to be gone.
+    pub fn close_orphans(&self, known: &Orphans, is_gone: impl Fn(Option<Backend>) -> bool) {
         let mut orphans = self.orphans.lock();
         orphans.retain(|orphan| {
-            let gone = is_gone(orphan.backend);
+            let gone = known.0.contains(&orphan.number) && is_gone(orphan.backend);
             if gone {
-                self.close(&orphan.slots, Outcome::Committed);
+                self.close(orphan.number, &orphan.slots, Outcome::Committed);
             }
             !gone
         });
     }
 
-    fn close(&self, slots: &[Slot], outcome: Outcome) {
+    fn close(&self, number: u64, slots: &[Slot], outcome: Outcome) {
+        self.settle(
+            number,
+            slots.contains(&Slot::CATALOG) && outcome == Outcome::Committed,
+        );
         let (counter, close): (_, fn(&Words, Slot)) = match outcome {
             Outcome::Committed => (&self.committed, Words::close_committed),
             Outcome::RolledBack => (&self.rolled_back, Words::close_rolled_back),
@@ -147,6 +191,25 @@ impl Freshness {
         }
         self.open.fetch_sub(1, Ordering::Relaxed);
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Strikes a window off the ledger. If it changed the catalog, the windows still open are caught, and hold
+    /// the word of everything open between them; the last of them to close lets go of it.
+    fn settle(&self, number: u64, changed_catalog: bool) {
+        let mut ledger = self.ledger.lock();
+        ledger.open.remove(&number);
+        ledger.caught.retain_mut(|group| {
+            group.remove(&number);
+            if group.is_empty() {
+                self.words.close_committed(Slot::EVERYTHING);
+            }
+            !group.is_empty()
+        });
+        if changed_catalog && !ledger.open.is_empty() {
+            self.words.open(Slot::EVERYTHING);
+            let group = ledger.open.clone();
+            ledger.caught.push(group);
+        }
     }
 }
 
@@ -170,6 +233,7 @@ impl std::fmt::Debug for Window {
 /// An open commit window. Dropping it without [`Window::close`] makes it an orphan.
 #[must_use]
 pub struct Window {
+    number: u64,
     freshness: Arc<Freshness>,
     slots: SmallVec<[Slot; 4]>,
     backend: Option<Backend>,
@@ -189,7 +253,7 @@ impl Window {
     /// Closes the window: the server has said how the change ended.
     pub fn close(mut self, outcome: Outcome) {
         let slots = std::mem::take(&mut self.slots);
-        self.freshness.close(&slots, outcome);
+        self.freshness.close(self.number, &slots, outcome);
     }
 }
 
@@ -198,6 +262,7 @@ impl Drop for Window {
         let slots = std::mem::take(&mut self.slots);
         if !slots.is_empty() {
             self.freshness.orphans.lock().push(Orphan {
+                number: self.number,
                 backend: self.backend,
                 slots,
             });
@@ -226,10 +291,12 @@ mod tests {
         assert!(freshness.words().stamp(Slot::EVERYTHING).is_none());
         assert_eq!(freshness.counts().orphans, 1);
 
-        freshness.close_orphans(|backend| backend.is_some_and(|backend| backend.pid == 8));
+        freshness.close_orphans(&freshness.orphans(), |backend| {
+            backend.is_some_and(|backend| backend.pid == 8)
+        });
         assert!(freshness.words().stamp(Slot::EVERYTHING).is_none());
 
-        freshness.close_orphans(|backend| backend == Some(BACKEND));
+        freshness.close_orphans(&freshness.orphans(), |backend| backend == Some(BACKEND));
         assert!(
             freshness
                 .words()
@@ -245,6 +312,35 @@ mod tests {
                 orphans: 0
             }
         );
+    }
+
+    #[test]
+    fn a_window_that_was_open_when_the_catalog_changed_covers_everything() {
+        let freshness = Freshness::new(64);
+        let stamp = || freshness.words().stamp(Slot::EVERYTHING);
+        let table = freshness.words().slot(crate::freshness::Tag::Table {
+            database: 1,
+            oid: 1,
+        });
+        let older = freshness.open([table], None);
+        let another = freshness.open([table], None);
+        let ddl = freshness.open([Slot::CATALOG, Slot::EVERYTHING], None);
+        let before = {
+            ddl.close(Outcome::Committed);
+            stamp()
+        };
+        assert!(
+            before.is_none(),
+            "the older windows may do more than they said"
+        );
+        older.close(Outcome::RolledBack);
+        assert!(stamp().is_none());
+        another.close(Outcome::Committed);
+        assert!(stamp().is_some());
+        freshness
+            .open([Slot::CATALOG], None)
+            .close(Outcome::Committed);
+        assert!(stamp().is_some(), "nothing was open then");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum Origin {
     Proxy,
 }
 
-/// One reply that is owed. `P` is what the session wants to know again when a Parse turns out void.
+/// One reply that is owed. `P` is what a session has to forget when a Parse turns out void.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Expected<P> {
     /// BindComplete.
@@ -96,12 +96,12 @@ impl<P> Expectations<P> {
         self.queue.is_empty()
     }
 
-    /// Is the outcome of an Execute or Query next?
+    /// Will the last reply that is owed be ReadyForQuery?
     #[must_use]
-    pub fn is_executing(&self) -> bool {
+    pub fn promises_ready(&self) -> bool {
         matches!(
-            self.queue.front(),
-            Some(Expected::Execution | Expected::Query(_))
+            self.queue.back(),
+            Some(Expected::Ready | Expected::Query(_))
         )
     }
 
@@ -109,12 +109,6 @@ impl<P> Expectations<P> {
     #[must_use]
     pub fn is_query(&self) -> bool {
         matches!(self.queue.front(), Some(Expected::Query(_)))
-    }
-
-    /// Is a query of the proxy's own being answered?
-    #[must_use]
-    pub fn is_own_query(&self) -> bool {
-        matches!(self.queue.front(), Some(Expected::Query(Origin::Proxy)))
     }
 
     /// Notes a reply. Asynchronous messages (notices, notifications, parameters) and errors are not replies
@@ -159,17 +153,16 @@ impl<P> Expectations<P> {
         Some(message)
     }
 
-    /// Notes an ErrorResponse: what was owed up to the next ReadyForQuery is void, and the payloads of void
-    /// Parses go to `void`. Returns whether a ReadyForQuery is still owed; if not, the server ignores
+    /// Notes an ErrorResponse: what was owed up to the next ReadyForQuery is void, and goes to `void`: first
+    /// what failed, then what is skipped. Returns whether a ReadyForQuery is still owed; if not, the server ignores
     /// everything until a Sync.
-    pub fn on_error(&mut self, mut void: impl FnMut(P)) -> bool {
-        while let Some(head) = self.queue.front() {
+    pub fn on_error(&mut self, mut void: impl FnMut(Expected<P>)) -> bool {
+        while let Some(head) = self.queue.pop_front() {
             if matches!(head, Expected::Ready | Expected::Query(_)) {
+                self.queue.push_front(head);
                 return true;
             }
-            if let Some(Expected::ParseComplete(_, payload)) = self.queue.pop_front() {
-                void(payload);
-            }
+            void(head);
         }
         false
     }
@@ -241,8 +234,15 @@ mod tests {
             Expected::BindComplete,
         ]);
         let mut void = Vec::new();
-        assert!(owed.on_error(|payload| void.push(payload)));
-        assert_eq!(void, [7]);
+        assert!(owed.on_error(|expected| void.push(expected)));
+        assert_eq!(
+            void,
+            [
+                Expected::Execution,
+                Expected::ParseComplete(Origin::Client, 7),
+                Expected::BindComplete,
+            ]
+        );
         assert_eq!(owed.on_reply(READY_FOR_QUERY), Ok(Fate::Forward));
         assert_eq!(owed.on_reply(BIND_COMPLETE), Ok(Fate::Forward));
         assert!(!queue(&[Expected::BindComplete]).on_error(|_| ()));

@@ -3,7 +3,7 @@
 //! A view borrows the frame's body and gives `None` when the body is not what the message format says;
 //! such a message is forwarded untouched, and PostgreSQL answers it in its own words.
 
-use super::frame::{begin, finish};
+use super::frame::{self, Frame, InvalidLength, begin, finish};
 
 /// Bind.
 pub const BIND: u8 = b'B';
@@ -41,25 +41,38 @@ pub const FLUSH_MESSAGE: [u8; 5] = [FLUSH, 0, 0, 0, 4];
 /// A whole Terminate message.
 pub const TERMINATE_MESSAGE: [u8; 5] = [TERMINATE, 0, 0, 0, 4];
 
-/// Is this a message type that a client may send after start-up?
-#[must_use]
-pub const fn is_known(tag: u8) -> bool {
-    matches!(
-        tag,
-        BIND | CLOSE
-            | COPY_DATA
-            | COPY_DONE
-            | COPY_FAIL
-            | DESCRIBE
-            | EXECUTE
-            | FLUSH
-            | FUNCTION_CALL
-            | PARSE
-            | PASSWORD
-            | QUERY
-            | SYNC
-            | TERMINATE
-    )
+/// The longest message of the types that are always short (`PQ_SMALL_MESSAGE_LIMIT`).
+const SHORT_MAX: usize = 10_000;
+
+/// The message at `start`, which may end beyond the buffer, or `None` while its header is incomplete.
+///
+/// # Errors
+/// What PostgreSQL ends a connection for, without waiting for the rest of the message.
+pub fn header(buffer: &[u8], start: usize) -> Result<Option<Frame>, Malformed> {
+    let Some(&tag) = buffer.get(start) else {
+        return Ok(None);
+    };
+    let length_max = match tag {
+        FLUSH | SYNC => 4,
+        CLOSE | COPY_DONE | COPY_FAIL | DESCRIBE | EXECUTE | TERMINATE => SHORT_MAX,
+        BIND | COPY_DATA | FUNCTION_CALL | PARSE | QUERY => frame::LENGTH_MAX,
+        _ => return Err(Malformed::Type(tag)),
+    };
+    match frame::header(buffer, start)? {
+        Some(frame) if frame.end - frame.start > 1 + length_max => Err(InvalidLength.into()),
+        header => Ok(header),
+    }
+}
+
+/// A message that cannot be one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Malformed {
+    /// A length that no message of its type has.
+    #[error(transparent)]
+    Length(#[from] InvalidLength),
+    /// A message type that does not exist.
+    #[error("invalid frontend message type {0}")]
+    Type(u8),
 }
 
 /// Splits a NUL-terminated string off the front of `body`.
@@ -240,6 +253,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_no_client_may_send_is_refused_by_its_header() {
+        let message = |tag, length: u32| [&[tag][..], &length.to_be_bytes()].concat();
+        for (tag, length) in [(SYNC, 5), (FLUSH, 5), (EXECUTE, 10_001), (QUERY, 3)] {
+            let refused = header(&message(tag, length), 0);
+            assert_eq!(refused, Err(Malformed::Length(InvalidLength)));
+        }
+        for (tag, length) in [(SYNC, 4), (EXECUTE, 10_000), (QUERY, 1 << 29)] {
+            assert!(matches!(header(&message(tag, length), 0), Ok(Some(_))));
+        }
+        assert_eq!(header(b"!", 0), Err(Malformed::Type(b'!')));
+        assert_eq!(header(b"Q", 0), Ok(None));
+    }
 
     #[test]
     fn a_query_ends_with_its_only_nul() {

@@ -1,18 +1,20 @@
 //! Getting hold of a server connection and sending it a request, with its commit window open.
 
 use super::client::Client;
+use super::outgoing::Renaming;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
-use super::transaction::Effects;
-use super::{End, Session};
-use crate::analysis::SessionEffect;
+use super::transaction::{self, Boundary, Effects, Writes};
+use super::{BEYOND_DISCARD, End, Session};
+use crate::analysis::{SessionEffect, SessionEffects};
 use crate::database::statement::server_name;
 use crate::freshness::window::Outcome;
 use crate::freshness::words::Slot;
 use crate::observe::Counter;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
+use crate::protocol::expect::{Expected, Origin};
 use crate::upstream::Error;
-use crate::upstream::connection::Connection;
+use crate::upstream::connection::{Connection, Parsing, Unnamed};
 use crate::upstream::lease::Lease;
 
 impl Session {
@@ -59,64 +61,130 @@ impl Session {
     /// The window over everything that may become visible is open before the first byte is sent.
     pub(super) async fn exchange(
         &mut self,
-        effects: &Effects,
+        part: &Effects,
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
+        // A pipeline may come in parts, and only its end tells what became of the first of them.
+        let effects = &std::mem::take(&mut self.unfinished).then(part);
         let services = &self.services;
-        let exposed = self
+        let mut exposed = self
             .transaction
             .exposes(effects, |gid| services.prepared_transactions.writes(gid));
+        if effects.session.contains(SessionEffect::UnknownCode) {
+            // Code may commit by itself, over a connection of its own.
+            transaction::merge(&mut exposed, &effects.writes);
+        }
+        if self.may_run_hidden_code(part) {
+            transaction::merge(&mut exposed, &[Slot::EVERYTHING, Slot::CATALOG]);
+            self.transaction.remember_everything();
+        }
+        self.expose(exposed);
+        self.widen_if_outdated(effects);
+        self.transaction.sent(effects);
+        if effects.boundary == Boundary::Script {
+            // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
+            self.services.prepared_transactions.forget_all();
+        }
+        let is_whole = !self.pipeline_open;
+        let ties = (self.pins, self.untracked, self.unjudged.len());
+        self.pin(effects.session);
+        if effects.forgets_untold() {
+            let mut unknown = SessionEffects::default();
+            unknown.insert(SessionEffect::UnknownCode);
+            self.pin(unknown);
+        }
+        self.unjudged.extend(part.unjudged.iter().cloned());
+        let server = self.server.as_mut().expect("still attached");
+        if part.runs_something() {
+            self.services.metrics.add(Counter::UpstreamQueries, 1);
+        }
+        server.sync_owed = !server.owed.promises_ready();
+        let request = std::mem::take(&mut self.to_server);
+        let carried = Relay::new(&mut self.client, server, &request, recording)
+            .run()
+            .await;
+        self.to_server = request;
+        self.to_server.clear();
+        self.to_server.shrink_to(64 * 1024);
+        match carried {
+            Ok(told) if is_whole && ran_nothing(&told, part) => {
+                let (pins, untracked, unjudged) = ties;
+                self.unpin(pins);
+                self.untracked = untracked;
+                self.unjudged.truncate(unjudged);
+                self.note_forgetting(&told, part);
+                self.settle(&told, &Effects::default())?;
+                Ok(told)
+            }
+            Ok(told) => {
+                self.note_forgetting(&told, part);
+                self.temporary_unsure |= effects.session.contains(SessionEffect::UnknownCode);
+                self.settle(&told, effects)?;
+                self.look_for_temporary_objects().await?;
+                Ok(told)
+            }
+            Err((broken, told)) => {
+                self.undo_void(&told);
+                Err(told.farewell.map_or(broken.into(), End::Fatal))
+            }
+        }
+    }
+
+    /// After code that is not understood: has it left temporary objects in the session?
+    async fn look_for_temporary_objects(&mut self) -> Result<(), End> {
+        let may_ask = !self.pipeline_open && self.transaction.status != TransactionStatus::Failed;
+        let Some(server) = self
+            .server
+            .as_mut()
+            .filter(|_| self.temporary_unsure && may_ask)
+        else {
+            return Ok(());
+        };
+        let has_none = server
+            .asks_true(NO_TEMPORARY_SCHEMA)
+            .await
+            .map_err(Broken::Server)?;
+        self.temporary_unsure = false;
+        if !has_none {
+            self.pin([SessionEffect::Temporary].into_iter().collect());
+        }
+        Ok(())
+    }
+
+    /// The catalog has changed since it was found out what a request may change: then it may change
+    /// anything. Asked after its window has opened, since a change from then on finds that open.
+    fn widen_if_outdated(&mut self, effects: &Effects) {
+        let words = self.services.freshness.words();
+        if effects.catalog.is_none_or(|stamp| words.is_current(stamp)) {
+            return;
+        }
+        self.transaction.remember_everything();
+        if self.transaction.status == TransactionStatus::Idle {
+            self.expose([Slot::EVERYTHING].as_slice().into());
+        }
+    }
+
+    /// Opens the window of the server connection over what may become visible.
+    fn expose(&mut self, slots: Writes) {
+        if slots.is_empty() {
+            return;
+        }
         let server = self
             .server
             .as_mut()
             .expect("a request is sent on an attached connection");
-        if !exposed.is_empty() {
-            if let Some(window) = &mut server.window {
-                window.extend(exposed);
-            } else {
-                server.window = Some(services.freshness.open(exposed, Some(server.backend)));
-            }
-        }
-        self.transaction.sent(effects);
-        if self.transaction.sends_script() {
-            services.prepared_transactions.forget_all();
-        }
-        self.pin(effects);
-        let server = self.server.as_mut().expect("still attached");
-        if effects.runs_something() {
-            self.services.metrics.add(Counter::UpstreamQueries, 1);
-        }
-        if let Err(error) = server.send(&self.to_server).await {
-            // The server may have closed after saying why: that is what the client should hear.
-            let _ = Relay::new(&mut self.client, server, None).run().await;
-            return Err(Broken::Server(error).into());
-        }
-        self.to_server.clear();
-        self.to_server.shrink_to(64 * 1024);
-        match Relay::new(&mut self.client, server, recording).run().await {
-            Ok(told) => {
-                self.settle(&told)?;
-                Ok(told)
-            }
-            Err((broken, told)) => Err(told.farewell.map_or(broken.into(), End::Fatal)),
+        if let Some(window) = &mut server.window {
+            window.extend(slots);
+        } else {
+            server.window = Some(self.services.freshness.open(slots, Some(server.backend)));
         }
     }
 
     /// Draws the consequences of what the server has said.
-    fn settle(&mut self, told: &Told) -> Result<(), End> {
-        let server = self.server.as_mut().expect("the server has just answered");
-        for parsing in &told.void {
-            if parsing.unnamed {
-                server.prepared.unnamed = None;
-            } else {
-                // It may be there from before: a Close that came ahead of the Parse was skipped with it.
-                server.prepared.remove(parsing.statement);
-                server.leftovers.push(server_name(parsing.statement).into());
-            }
-            if let Some(name) = &parsing.client_name {
-                self.statements.remove(name);
-            }
-        }
+    fn settle(&mut self, told: &Told, effects: &Effects) -> Result<(), End> {
+        self.undo_void(told);
+        self.widen_if_outdated(effects);
+        let server = self.server.as_mut().expect("still attached");
         self.skip_to_sync = told.skips_to_sync;
         if told.settings_changed {
             self.told_settings = server.parameters.clone();
@@ -126,10 +194,11 @@ impl Session {
         }
         self.pipeline_open = told.ready.is_none();
         let Some(after) = told.ready else {
+            self.unfinished = effects.clone();
             return Ok(());
         };
+        self.renamings.clear();
         let before = self.transaction.status;
-        let effects = &self.transaction.take_under_way();
         if let Some(window) = server.window.take() {
             let outcome = outcome(before, after, told, effects);
             self.services.metrics.add(
@@ -146,7 +215,6 @@ impl Session {
             .transaction
             .ready(after, effects, default_is_read_committed);
         self.note_two_phase(told, effects, &ended);
-        self.note_forgetting(told, effects);
         if after == TransactionStatus::Idle {
             self.portals.clear();
         }
@@ -154,8 +222,44 @@ impl Session {
         Ok(())
     }
 
+    /// Undoes what was noted of messages that the server has refused or skipped: it has not happened.
+    fn undo_void(&mut self, told: &Told) {
+        let void = &told.void;
+        let server = self.server.as_mut().expect("the server has just answered");
+        if told.failed {
+            server.prepared.unnamed = Unnamed::Unsure;
+        }
+        for expected in void {
+            match expected {
+                Expected::ParseComplete(_, Parsing::Named(statement)) => {
+                    // It may be there from before: a Close that came ahead of the Parse was skipped with it.
+                    server.prepared.remove(*statement);
+                    server.leftovers.push(server_name(*statement).into());
+                }
+                Expected::ParseComplete(_, Parsing::Other | Parsing::Unnamed)
+                | Expected::BindComplete
+                | Expected::CloseComplete(_)
+                | Expected::Execution
+                | Expected::Local(_)
+                | Expected::PortalDescription
+                | Expected::Query(_)
+                | Expected::Ready
+                | Expected::StatementDescription
+                | Expected::StatementRows => {}
+            }
+        }
+        let skipped = void.iter().filter(|owed| Renaming::is_of(owed)).count();
+        let kept = self.renamings.len().saturating_sub(skipped);
+        for renaming in self.renamings.drain(kept..).rev() {
+            renaming.undo(&mut self.statements, &mut self.portals);
+        }
+        if let Some(Expected::ParseComplete(Origin::Client, Parsing::Unnamed)) = void.first() {
+            // A Parse that fails has done away with the unnamed statement before.
+            self.statements.remove(b"".as_slice());
+        }
+    }
+
     fn note_two_phase(&self, told: &Told, effects: &Effects, written: &[Slot]) {
-        use super::transaction::Boundary;
         let transactions = &self.services.prepared_transactions;
         match &effects.boundary {
             Boundary::Prepare(gid) if told.tag == b"PREPARE TRANSACTION" => {
@@ -164,15 +268,19 @@ impl Session {
             Boundary::CommitPrepared(gid) | Boundary::RollBackPrepared(gid) if !told.failed => {
                 transactions.finish(gid);
             }
-            // What a script prepares is not noted, so that its commit counts as unknown.
+            // A script may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
             _ => {}
         }
     }
 
-    /// DISCARD ALL and DEALLOCATE ALL have made the server forget.
+    /// DISCARD ALL and DEALLOCATE have made the server forget.
     fn note_forgetting(&mut self, told: &Told, effects: &Effects) {
+        let deallocated = std::mem::take(&mut self.deallocated);
         if told.failed {
             return;
+        }
+        for name in deallocated {
+            self.statements.remove(&name);
         }
         let discards = effects.session.contains(SessionEffect::DiscardAll);
         if discards || told.tag == b"DEALLOCATE ALL" {
@@ -182,13 +290,15 @@ impl Session {
             }
         }
         if discards && told.tag == b"DISCARD ALL" {
-            self.unpin();
+            self.unpin(BEYOND_DISCARD);
         }
     }
 
     /// Gives the connection back, unless something ties the session to it.
     pub(super) fn release_if_free(&mut self) {
+        self.judge_late();
         let tied = !self.pins.is_empty()
+            || !self.unjudged.is_empty()
             || self.pipeline_open
             || self.transaction.status != TransactionStatus::Idle;
         if tied {
@@ -206,6 +316,21 @@ impl Session {
     }
 }
 
+/// Has the session never made a temporary object?
+const NO_TEMPORARY_SCHEMA: &[u8] =
+    b"SELECT pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.=) 0::pg_catalog.oid";
+
+/// Was a request refused before anything of it ran, so that it has left nothing behind? A query is parsed as a
+/// whole before its first statement runs; in a pipeline, what follows the error is skipped.
+fn ran_nothing(told: &Told, part: &Effects) -> bool {
+    if told.void.is_empty() {
+        return told.is_not_sql;
+    }
+    let skipped = told.void.iter().skip(1);
+    let executions = skipped.filter(|owed| **owed == Expected::Execution);
+    executions.count() == part.statements()
+}
+
 /// How a window ended: rolled back only where that is proven.
 fn outcome(
     before: TransactionStatus,
@@ -213,7 +338,6 @@ fn outcome(
     told: &Told,
     effects: &Effects,
 ) -> Outcome {
-    use super::transaction::Boundary;
     let alone = before == TransactionStatus::Idle && after == TransactionStatus::Idle;
     match &effects.boundary {
         Boundary::None if alone && told.failed && effects.rollback_is_provable => {

@@ -6,8 +6,9 @@ use bytes::BytesMut;
 use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::protocol::frame::{self, Frame, InvalidLength};
+use crate::protocol::frame::Frame;
 use crate::protocol::frontend::*;
+use crate::upstream::connection::make_room;
 use crate::upstream::socket::Socket;
 
 /// How much is read from a client at once.
@@ -28,8 +29,6 @@ pub(super) enum Request {
     Segment(BytesMut, Frames),
     /// Goodbye.
     Terminate,
-    /// A message type that does not exist.
-    Unknown(u8),
 }
 
 /// A connected client.
@@ -54,7 +53,7 @@ impl Client {
 
     /// Waits for more bytes.
     pub(super) async fn receive(&mut self) -> io::Result<()> {
-        self.inbox.reserve(READ_BYTES);
+        make_room(&mut self.inbox, READ_BYTES);
         match self.socket.read_buf(&mut self.inbox).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
@@ -79,10 +78,17 @@ impl Client {
     }
 
     /// Takes the next request off the inbox, or `None` while bytes are missing.
-    pub(super) fn next_request(&mut self) -> Result<Option<Request>, InvalidLength> {
+    pub(super) fn next_request(&mut self) -> Result<Option<Request>, Malformed> {
         let mut frames = Frames::new();
         let mut at = 0;
-        while let Some(frame) = frame::complete(&self.inbox, at)? {
+        loop {
+            let frame = match header(&self.inbox, at) {
+                Ok(Some(frame)) if frame.end <= self.inbox.len() => frame,
+                Ok(_) => break,
+                // What came before it is answered first.
+                Err(_) if !frames.is_empty() => return Ok(Some(self.segment(frames))),
+                Err(malformed) => return Err(malformed),
+            };
             match frame.tag {
                 PARSE | BIND | DESCRIBE | EXECUTE | CLOSE => {
                     frames.push(frame);
@@ -98,8 +104,7 @@ impl Client {
                 QUERY | FUNCTION_CALL => {
                     return Ok(Some(Request::Query(self.inbox.split_to(frame.end), frame)));
                 }
-                TERMINATE => return Ok(Some(Request::Terminate)),
-                tag => return Ok(Some(Request::Unknown(tag))),
+                _ => return Ok(Some(Request::Terminate)),
             }
         }
         let is_long = at > SEGMENT_MAX_BYTES;

@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use super::relay::Broken;
-use super::{End, Session};
+use super::{BEYOND_DISCARD, End, Session};
+use crate::analysis::SessionEffects;
 use crate::freshness::window::Outcome;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
-use crate::protocol::frontend::SYNC_MESSAGE;
+use crate::protocol::expect::Expectations;
 use crate::upstream::lease::Lease;
 
 /// How long a server may take to roll back and forget.
@@ -32,9 +33,10 @@ impl Session {
                 "terminating connection because the server connection was lost".to_owned(),
             )),
             End::Broken(Broken::Unexpected(error)) => Some(("08P01", error.to_string())),
+            End::Broken(Broken::Malformed(error)) => Some(("08P01", error.to_string())),
             End::Broken(Broken::Length(error)) => Some(("08P01", error.to_string())),
             End::Refused(error) => Some((error.sqlstate(), error.to_string())),
-            End::UnknownMessage(_) => Some(("08P01", end.to_string())),
+            End::Malformed(malformed) => Some(("08P01", malformed.to_string())),
         };
         if let Some((sqlstate, message)) = last_words {
             backend::write_error(&mut self.client.outbox, Severity::Fatal, sqlstate, &message);
@@ -53,8 +55,12 @@ impl Session {
             // A server that is gone may have lost what it had already shown (asynchronous commits).
             self.services.freshness.words().bump_everything();
         }
-        let pinned = !self.pins.is_empty();
-        self.unpin();
+        let remains = match self.pins {
+            pins if pins.is_empty() => Remains::Nothing,
+            pins if pins.intersects(BEYOND_DISCARD) => Remains::Lasting,
+            _ => Remains::Discardable,
+        };
+        self.unpin(SessionEffects::NONE);
         self.cancel.attach(None);
         self.pool.client_left();
         let usable = !matches!(
@@ -63,30 +69,37 @@ impl Session {
                 | End::Broken(Broken::Server(_) | Broken::Unexpected(_) | Broken::Length(_))
         );
         if let Some(server) = self.server.take().filter(|_| usable) {
-            let pipeline_open = self.pipeline_open;
-            tokio::spawn(see_through(server, pipeline_open, pinned));
+            tokio::spawn(see_through(server, remains));
         }
         tracing::debug!(reason = %end, "session ended");
     }
 }
 
-/// Brings an abandoned connection back to the state in which it can be shared.
-async fn see_through(mut server: Lease, pipeline_open: bool, pinned: bool) {
-    if server.copying {
-        // Closing the connection ends the COPY with an error, as the client's own end would.
+/// What a session may leave behind on its connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Remains {
+    /// Nothing.
+    Nothing,
+    /// What DISCARD ALL does away with.
+    Discardable,
+    /// More than that.
+    Lasting,
+}
+
+/// Brings an abandoned connection back to the state in which it can be shared, or closes it.
+async fn see_through(mut server: Lease, remains: Remains) {
+    if server.copying || server.sync_owed {
+        // Half a pipeline, or half a COPY, ends as it would directly: by the end of the connection. What it
+        // may have changed is known when the backend is gone.
         return;
     }
-    if pipeline_open && server.send(&SYNC_MESSAGE).await.is_err() {
-        return;
-    }
-    let awaits_ready = pipeline_open || !server.owed.is_empty();
-    if awaits_ready {
+    let was_answering = !server.owed.is_empty();
+    if was_answering {
         // For as long as it takes: what the client has sent runs to its end, as it would directly.
         if server.until_ready(|_, _| ()).await.is_err() {
             return;
         }
-        server.owed = Default::default();
-        server.prepared.unnamed = None;
+        server.owed = Expectations::default();
     }
     if let Some(window) = server.window.take() {
         window.close(Outcome::Committed);
@@ -95,9 +108,18 @@ async fn see_through(mut server: Lease, pipeline_open: bool, pinned: bool) {
         if server.status != TransactionStatus::Idle {
             server.run(b"ROLLBACK").await?;
         }
-        if pinned {
-            server.run(b"DISCARD ALL").await?;
-            server.prepared.clear();
+        match remains {
+            Remains::Nothing if was_answering => {
+                // Which of the statements were prepared was in the answers that nobody has looked at.
+                server.run(b"DEALLOCATE ALL").await?;
+                server.prepared.clear();
+            }
+            Remains::Nothing => {}
+            Remains::Discardable => {
+                server.run(b"DISCARD ALL").await?;
+                server.prepared.clear();
+            }
+            Remains::Lasting => return Err(std::io::ErrorKind::Other.into()),
         }
         Ok::<_, std::io::Error>(())
     };

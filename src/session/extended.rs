@@ -21,9 +21,10 @@ use crate::database::statement::Statement;
 use crate::freshness::words::Slot;
 use crate::observe::Route;
 use crate::protocol::backend::{BIND_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
+use crate::protocol::expect::Expected;
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::{
-    self, BIND, Bind, DESCRIBE, EXECUTE, Execute, PARSE, Parse, SYNC, Target,
+    self, BIND, Bind, CLOSE, DESCRIBE, EXECUTE, Execute, PARSE, Parse, SYNC, Target,
 };
 use crate::reason::Reason;
 
@@ -66,6 +67,11 @@ impl<'a> Unit<'a> {
         }
         Execute::read(next.body(bytes))
             .filter(|run| run.portal.is_empty() && run.row_limit <= 0)?;
+        // Only a server has the portal, should it be asked for once more before there is another.
+        let mut behind = rest.as_slice().iter().take_while(|next| next.tag != BIND);
+        if behind.any(|next| matches!(next.tag, EXECUTE | DESCRIBE | CLOSE)) {
+            return None;
+        }
         Some(Self {
             frames: frames.len() - rest.len(),
             parse,
@@ -82,6 +88,7 @@ impl Session {
             return self.skip(&frames).await;
         }
         let started = Instant::now();
+        self.awaits_sync = !frames.last().is_some_and(|frame| frame.tag == SYNC);
         let bypass = self.bypasses_cache();
         let served = if bypass.is_none() {
             self.serve_hits(&bytes, &frames, started).await?
@@ -250,19 +257,22 @@ impl Session {
         bytes: &[u8],
         frames: &[Frame],
     ) -> (Effects, Option<Arc<Statement>>) {
-        let (database, dialect) = (Arc::clone(&self.database), self.dialect);
+        let (database, dialect) = (Arc::clone(&self.database), self.dialect());
         let server = self.server.as_mut().expect("the caller has attached");
         let mut outgoing = Outgoing {
             server,
             bytes: &mut self.to_server,
             statements: &mut self.statements,
             portals: &mut self.portals,
+            renamings: &mut self.renamings,
             catalog: self.services.freshness.words().raw(Slot::CATALOG),
             prepared_max: self.services.config.pool.prepared_statements_max,
-            intern: &|tail| database.statement(tail, dialect),
+            intern: &|tail, dialect| database.statement(tail, dialect),
+            dialect,
             plan: &|statement| database.plan(statement),
             effects: Effects::default(),
             executed: None,
+            deallocated: &mut self.deallocated,
         };
         for &frame in frames {
             outgoing.write(bytes, frame);
@@ -293,18 +303,16 @@ impl Session {
             return Ok(());
         }
         self.skip_to_sync = false;
-        let sync = [Frame {
-            tag: SYNC,
-            start: 0,
-            end: frontend::SYNC_MESSAGE.len(),
-        }];
-        self.forward(
-            &frontend::SYNC_MESSAGE,
-            &sync,
-            None,
-            Reason::Pipeline,
-            Instant::now(),
-        )
-        .await
+        if self.server.is_none() {
+            self.client
+                .outbox
+                .extend_from_slice(&self.transaction.status.ready_for_query());
+            return Ok(());
+        }
+        self.to_server.extend_from_slice(&frontend::SYNC_MESSAGE);
+        let server = self.server.as_mut().expect("just seen to be there");
+        server.owed.push(Expected::Ready);
+        self.exchange(&Effects::default(), None).await?;
+        Ok(())
     }
 }

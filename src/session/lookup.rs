@@ -1,7 +1,7 @@
 //! The cache, as a session sees it: a hit, a result to wait for, or a fill to make.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::record::{Recording, Unrecorded};
 use super::{End, Session};
@@ -13,6 +13,9 @@ use crate::freshness::flight::{Boarding, Leader};
 use crate::freshness::words::Stamp;
 use crate::observe::Counter;
 use crate::reason::Reason;
+
+/// How long a miss waits for another: a leader may be held up by a client that does not read.
+const FLIGHT_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a cacheable read is to do.
 pub(super) enum Found {
@@ -30,7 +33,6 @@ pub(super) struct Fill {
     stamps: Arc<[Stamp]>,
     ttl: Ttl,
     pub(super) recording: Recording,
-    _leader: Option<Leader>,
 }
 
 /// Should a request that needs the RowDescription be given this entry?
@@ -55,6 +57,8 @@ impl Session {
             Some(Reason::CacheDisabled)
         } else if self.untracked {
             Some(Reason::SessionChanged)
+        } else if !self.unjudged.is_empty() {
+            Some(Reason::CatalogNotReady)
         } else if self.pipeline_open {
             Some(Reason::OpenPipeline)
         } else if self.transaction.allows_cache() {
@@ -85,6 +89,10 @@ impl Session {
         let Some(stamps) = read.stamps(words) else {
             return Ok(Found::Forward(Reason::ChangeUnderWay));
         };
+        if self.server.is_some() {
+            // In a transaction, or pinned: a cancel request goes to the server and would not end the wait.
+            return Ok(Found::Fill(self.fill(read, stamps, None)));
+        }
         let mut landed = match self.services.flights.board(&self.key, &stamps, words) {
             Boarding::Lead(leader) => {
                 return Ok(Found::Fill(self.fill(read, stamps, Some(leader))));
@@ -97,6 +105,7 @@ impl Session {
             .map_err(super::relay::Broken::Client)?;
         tokio::select! {
             _ = landed.changed() => {}
+            () = tokio::time::sleep(FLIGHT_LIMIT) => {}
             () = self.cancel.cancelled() => return Err(End::Cancelled),
         }
         if let Some(entry) = self.hit(shape) {
@@ -115,8 +124,7 @@ impl Session {
             key: self.key.as_slice().into(),
             stamps,
             ttl: read.ttl,
-            recording: Recording::new(self.services.config.cache.result_max_bytes),
-            _leader: leader,
+            recording: Recording::new(self.services.config.cache.result_max_bytes, leader),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Keeping a copy of a result while the client receives it.
 
+use crate::freshness::flight::Leader;
 use crate::protocol::backend::*;
 
 /// A copy of the messages of one result, as long as it is one that may be kept.
@@ -9,6 +10,8 @@ pub(super) struct Recording {
     rows_at: usize,
     limit: usize,
     state: State,
+    /// Others wait for the result, for as long as there may be one.
+    leader: Option<Leader>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,8 +23,10 @@ enum State {
 }
 
 /// A complete result: its bytes, and where its rows begin.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Recorded {
+    /// Those who wait look when this is dropped: after the result is kept.
+    _leader: Option<Leader>,
     pub(super) bytes: Box<[u8]>,
     pub(super) rows_at: usize,
 }
@@ -37,12 +42,13 @@ pub(super) enum Unrecorded {
 
 impl Recording {
     /// An empty recording of at most `limit` bytes.
-    pub(super) const fn new(limit: usize) -> Self {
+    pub(super) const fn new(limit: usize, leader: Option<Leader>) -> Self {
         Self {
             bytes: Vec::new(),
             rows_at: 0,
             limit,
             state: State::Open,
+            leader,
         }
     }
 
@@ -54,8 +60,7 @@ impl Recording {
     /// A frame is coming that is `length` bytes long.
     pub(super) fn announce(&mut self, length: usize) {
         if self.state == State::Open && self.bytes.len() + length > self.limit {
-            self.state = State::TooLarge;
-            self.bytes = Vec::new();
+            self.give_up(State::TooLarge);
         }
     }
 
@@ -77,14 +82,21 @@ impl Recording {
                 self.state = State::Complete;
             }
             (State::TooLarge, _) => {}
-            (State::Open | State::Complete | State::Unfit, _) => self.state = State::Unfit,
+            (State::Open | State::Complete | State::Unfit, _) => self.give_up(State::Unfit),
         }
+    }
+
+    fn give_up(&mut self, state: State) {
+        self.state = state;
+        self.bytes = Vec::new();
+        self.leader = None;
     }
 
     /// The result, if it is complete.
     pub(super) fn finish(self) -> Result<Recorded, Unrecorded> {
         match self.state {
             State::Complete => Ok(Recorded {
+                _leader: self.leader,
                 bytes: self.bytes.into(),
                 rows_at: self.rows_at,
             }),
@@ -98,12 +110,14 @@ impl Recording {
 mod tests {
     use super::*;
 
-    fn record(limit: usize, frames: &[(u8, &[u8])]) -> Result<Recorded, Unrecorded> {
-        let mut recording = Recording::new(limit);
+    fn record(limit: usize, frames: &[(u8, &[u8])]) -> Result<(Box<[u8]>, usize), Unrecorded> {
+        let mut recording = Recording::new(limit, None);
         for &(tag, message) in frames {
             recording.note(tag, message);
         }
-        recording.finish()
+        recording
+            .finish()
+            .map(|recorded| (recorded.bytes, recorded.rows_at))
     }
 
     #[test]
@@ -116,23 +130,14 @@ mod tests {
             (b'C', b"C"),
             (b'Z', b"Z"),
         ];
-        assert_eq!(
-            record(100, &frames),
-            Ok(Recorded {
-                bytes: Box::from(*b"TTD1D2C"),
-                rows_at: 2
-            })
-        );
+        assert_eq!(record(100, &frames), Ok((Box::from(*b"TTD1D2C"), 2)));
     }
 
     #[test]
     fn an_undescribed_result_begins_with_its_rows() {
         assert_eq!(
             record(9, &[(b'D', b"D"), (b'C', b"C")]),
-            Ok(Recorded {
-                bytes: Box::from(*b"DC"),
-                rows_at: 0
-            })
+            Ok((Box::from(*b"DC"), 0))
         );
     }
 

@@ -8,7 +8,7 @@ use std::io;
 use super::client::Client;
 use super::record::Recording;
 use crate::protocol::backend::{self, TransactionStatus};
-use crate::protocol::expect::{Fate, Unexpected};
+use crate::protocol::expect::{Expected, Fate, Unexpected};
 use crate::protocol::frame::{self, Frame, HEADER, InvalidLength};
 use crate::protocol::frontend;
 use crate::upstream::connection::{Connection, Farewell, Parsing};
@@ -25,7 +25,10 @@ pub(super) enum Broken {
     /// Server and proxy no longer agree on what was asked.
     #[error("{0}")]
     Unexpected(#[from] Unexpected),
-    /// One of the two sent an impossible length.
+    /// The client sent what cannot be a message.
+    #[error("{0}")]
+    Malformed(#[from] frontend::Malformed),
+    /// The server sent an impossible length.
     #[error("{0}")]
     Length(#[from] InvalidLength),
 }
@@ -35,6 +38,8 @@ pub(super) enum Broken {
 pub(super) struct Told {
     /// An ErrorResponse was among them.
     pub(super) failed: bool,
+    /// The error says that the text of the request is not SQL.
+    pub(super) is_not_sql: bool,
     /// The session was ended by the server, with these last words.
     pub(super) farewell: Option<Farewell>,
     /// The last command tag.
@@ -43,8 +48,8 @@ pub(super) struct Told {
     pub(super) ready: Option<TransactionStatus>,
     /// After an error, the server ignores everything up to a Sync that has not been sent yet.
     pub(super) skips_to_sync: bool,
-    /// The Parses that turned out void.
-    pub(super) void: Vec<Parsing>,
+    /// What failed, and behind it what the server has skipped.
+    pub(super) void: Vec<Expected<Parsing>>,
     /// The server reported another value of a setting.
     pub(super) settings_changed: bool,
 }
@@ -53,6 +58,8 @@ pub(super) struct Told {
 pub(super) struct Relay<'a> {
     client: &'a mut Client,
     server: &'a mut Connection,
+    /// What is still to be sent.
+    request: &'a [u8],
     recording: Option<&'a mut Recording>,
     told: Told,
 }
@@ -64,25 +71,32 @@ impl<'a> Relay<'a> {
     pub(super) fn new(
         client: &'a mut Client,
         server: &'a mut Connection,
+        request: &'a [u8],
         recording: Option<&'a mut Recording>,
     ) -> Self {
         Self {
             client,
             server,
+            request,
             recording,
             told: Told::default(),
         }
     }
 
-    /// Carries replies until the server owes nothing more, or waits for the client.
+    /// Sends the request and carries replies until the server owes nothing more, or waits for the client.
     pub(super) async fn run(mut self) -> Result<Told, (Broken, Told)> {
         match self.carry().await {
             Ok(()) => Ok(self.told),
-            Err(broken) => Err((broken, self.told)),
+            Err(broken) => {
+                // Half a message, or half a pipeline, is on its way.
+                self.server.sync_owed |= !self.request.is_empty();
+                Err((broken, self.told))
+            }
         }
     }
 
     async fn carry(&mut self) -> Result<(), Broken> {
+        self.send_request().await?;
         loop {
             self.forward_what_is_there().await?;
             if self.server.copying {
@@ -97,6 +111,21 @@ impl<'a> Relay<'a> {
             }
             self.server.receive().await.map_err(Broken::Server)?;
         }
+    }
+
+    /// Sends the request, and carries what is answered to its beginning while the rest is on its way.
+    async fn send_request(&mut self) -> Result<(), Broken> {
+        while !self.request.is_empty() {
+            match self.server.send_or_receive(self.request).await {
+                Ok(sent) => self.request = &self.request[sent..],
+                // What the server has said before it went is still to be read.
+                Err(_) => self.request = &[],
+            }
+            if !self.server.inbox.is_empty() {
+                self.forward_what_is_there().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forwards every frame in the server's inbox, and of a long row what is there of it.
@@ -186,6 +215,7 @@ impl<'a> Relay<'a> {
             backend::READY_FOR_QUERY => {
                 let status = TransactionStatus::read(body).ok_or(Unexpected(frame.tag))?;
                 self.server.status = status;
+                self.server.sync_owed = false;
                 self.told.ready = Some(status);
             }
             backend::COPY_IN_RESPONSE => self.server.copying = true,
@@ -196,11 +226,12 @@ impl<'a> Relay<'a> {
 
     fn note_error(&mut self, body: &[u8]) {
         self.told.failed = true;
+        self.told.is_not_sql = is_of_parser(body);
         if matches!(backend::error_field(body, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.told.farewell = Some(Farewell::read(body));
         }
         let void = &mut self.told.void;
-        self.told.skips_to_sync = !self.server.owed.on_error(|parsing| void.push(parsing));
+        self.told.skips_to_sync = !self.server.owed.on_error(|expected| void.push(expected));
     }
 
     /// Carries the client's data into the server until the client ends it or the server refuses it. Returns
@@ -213,7 +244,7 @@ impl<'a> Relay<'a> {
         }
         loop {
             let mut ended = false;
-            while !ended && let Some(frame) = frame::header(&self.client.inbox, 0)? {
+            while !ended && let Some(frame) = frontend::header(&self.client.inbox, 0)? {
                 let here = frame.end.min(self.client.inbox.len());
                 match frame.tag {
                     frontend::COPY_DATA => {}
@@ -226,7 +257,7 @@ impl<'a> Relay<'a> {
                     _ => break,
                 }
                 let bytes = self.client.inbox.split_to(here);
-                self.server.send(&bytes).await.map_err(Broken::Server)?;
+                self.push(&bytes).await?;
                 self.pass_rest(frame.end - here).await?;
             }
             if ended {
@@ -235,7 +266,9 @@ impl<'a> Relay<'a> {
             }
             if frame::complete(&self.server.inbox, 0)?.is_some() {
                 self.server.copying = false;
-                self.forward_what_is_there().await?;
+                let forwarded = self.forward_what_is_there().await;
+                self.server.copying = forwarded.is_err();
+                forwarded?;
                 if self.told.failed {
                     return Ok(false);
                 }
@@ -249,6 +282,15 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Sends data of a COPY. What the server says meanwhile is kept for later.
+    async fn push(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
+        while !bytes.is_empty() {
+            let sent = self.server.send_or_receive(bytes).await;
+            bytes = &bytes[sent.map_err(Broken::Server)?..];
+        }
+        Ok(())
+    }
+
     /// Passes on the rest of a message of the client's.
     async fn pass_rest(&mut self, mut missing: usize) -> Result<(), Broken> {
         while missing > 0 {
@@ -257,11 +299,21 @@ impl<'a> Relay<'a> {
             }
             let here = missing.min(self.client.inbox.len());
             let bytes = self.client.inbox.split_to(here);
-            self.server.send(&bytes).await.map_err(Broken::Server)?;
+            self.push(&bytes).await?;
             missing -= here;
         }
         Ok(())
     }
+}
+
+/// Is it an error of PostgreSQL's grammar, in the text of the request itself and not in one that it has run?
+fn is_of_parser(error: &[u8]) -> bool {
+    let field = |code| backend::error_field(error, code);
+    let (internal_query, context) = (field(b'q'), field(b'W'));
+    field(b'C') == Some(b"42601")
+        && field(b'R') == Some(b"scanner_yyerror")
+        && internal_query.is_none()
+        && context.is_none()
 }
 
 /// Forwards what a server says while nothing is asked of it: notices, notifications, settings, its goodbye.

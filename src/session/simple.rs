@@ -1,5 +1,6 @@
 //! The simple query protocol: one text, answered with everything up to ReadyForQuery.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -18,14 +19,23 @@ use crate::protocol::expect::{Expected, Origin};
 use crate::protocol::frame::{Frame, HEADER};
 use crate::protocol::frontend;
 use crate::reason::Reason;
+use crate::upstream::connection::Unnamed;
 
 /// A result above this is sent in two pieces instead of being copied behind what precedes it.
 pub(super) const COPY_MAX_BYTES: usize = 16 * 1024;
 
+/// What has piled up beyond this goes out before more is added.
+const OUTBOX_MAX_BYTES: usize = 64 * 1024;
+
 impl Session {
     /// Answers a Query or FunctionCall message.
     pub(super) async fn query(&mut self, bytes: BytesMut, frame: Frame) -> Result<(), End> {
+        if self.skip_to_sync {
+            // The server would not hear it, and so it is not sent.
+            return Ok(());
+        }
         let started = Instant::now();
+        self.awaits_sync = false;
         let text = match frame.tag {
             frontend::QUERY => frontend::query(frame.body(&bytes)),
             _ => None,
@@ -65,7 +75,7 @@ impl Session {
                     .await
             }
             Found::Fill(mut fill) => {
-                let effects = Effects::of(statement.parsed().control(), &plan);
+                let effects = Effects::of(&statement, &plan);
                 self.begin_query(&bytes).await?;
                 self.exchange(&effects, Some(&mut fill.recording)).await?;
                 self.keep(fill);
@@ -78,12 +88,12 @@ impl Session {
     async fn bypass_query(
         &mut self,
         bytes: &[u8],
-        statement: &Statement,
+        statement: &Arc<Statement>,
         plan: &Plan,
         reason: Reason,
         started: Instant,
     ) -> Result<(), End> {
-        let effects = Effects::of(statement.parsed().control(), plan);
+        let effects = Effects::of(statement, plan);
         let route = self.route(&effects, reason);
         self.forward_query(bytes, effects, route, started).await
     }
@@ -116,7 +126,7 @@ impl Session {
         self.close_leftovers();
         self.to_server.extend_from_slice(bytes);
         let server = self.server.as_mut().expect("just attached");
-        server.prepared.unnamed = None;
+        server.prepared.unnamed = Unnamed::Absent;
         server.owed.push(Expected::Query(Origin::Client));
         Ok(())
     }
@@ -133,7 +143,7 @@ impl Session {
 
     /// Appends a result to what goes out, without copying it if it is long.
     pub(super) async fn write_result(&mut self, bytes: &[u8]) -> Result<(), End> {
-        if bytes.len() > COPY_MAX_BYTES {
+        if bytes.len() > COPY_MAX_BYTES || self.client.outbox.len() > OUTBOX_MAX_BYTES {
             self.client.send(bytes).await.map_err(Broken::Client)?;
         } else {
             self.client.outbox.extend_from_slice(bytes);
@@ -166,6 +176,10 @@ impl Session {
             "57014",
             "canceling statement due to user request",
         );
+        if self.awaits_sync {
+            self.skip_to_sync = true;
+            return;
+        }
         self.client
             .outbox
             .extend_from_slice(&self.transaction.status.ready_for_query());

@@ -3,12 +3,21 @@
 //! Pure bookkeeping: the tables written in an open transaction are only remembered, and touched when it
 //! commits; its own reads keep away from the cache from its first write on.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::analysis::{Control, IsolationLevel, SessionEffect, SessionEffects};
-use crate::database::statement::Plan;
-use crate::freshness::words::Slot;
+use crate::database::statement::{Plan, Statement};
+use crate::freshness::words::{Slot, Stamp};
 use crate::protocol::backend::TransactionStatus;
+
+/// What may make the rest of a transaction see other settings.
+pub(super) const MAY_CHANGE_SETTINGS: SessionEffects = SessionEffects::of(&[
+    SessionEffect::LocalSetting,
+    SessionEffect::Setting,
+    SessionEffect::UnknownCode,
+]);
 
 /// A set of words to touch, sorted.
 pub(super) type Writes = SmallVec<[Slot; 4]>;
@@ -61,7 +70,7 @@ impl Boundary {
 }
 
 /// Everything a request may do beside returning rows.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Effects {
     /// To the transaction.
     pub(super) boundary: Boundary,
@@ -69,9 +78,14 @@ pub(super) struct Effects {
     pub(super) writes: Writes,
     /// To the session.
     pub(super) session: SessionEffects,
+    /// The catalog by which the writes were found out; `None` where that makes no difference.
+    pub(super) catalog: Option<Stamp>,
     /// Would its error alone, outside a transaction, prove that nothing changed?
     pub(super) rollback_is_provable: bool,
-    statements: u32,
+    /// Statements whose effect on the session is not known until the catalog is.
+    pub(super) unjudged: Vec<Arc<Statement>>,
+    statements: usize,
+    is_script: bool,
 }
 
 impl Default for Effects {
@@ -80,17 +94,20 @@ impl Default for Effects {
             boundary: Boundary::None,
             writes: Writes::new(),
             session: SessionEffects::default(),
+            catalog: None,
             rollback_is_provable: true,
+            unjudged: Vec::new(),
             statements: 0,
+            is_script: false,
         }
     }
 }
 
 impl Effects {
     /// Those of one statement.
-    pub(super) fn of(control: &Control, plan: &Plan) -> Self {
+    pub(super) fn of(statement: &Arc<Statement>, plan: &Plan) -> Self {
         let mut effects = Self::default();
-        effects.add(control, plan);
+        effects.add(statement, plan);
         effects
     }
 
@@ -102,20 +119,29 @@ impl Effects {
             boundary: Boundary::Script,
             writes: Writes::from_slice(&[Slot::EVERYTHING, Slot::CATALOG]),
             session,
+            catalog: None,
             rollback_is_provable: false,
+            unjudged: Vec::new(),
             statements: 1,
+            is_script: true,
         }
     }
 
     /// Adds those of another statement of the same request.
-    pub(super) fn add(&mut self, control: &Control, plan: &Plan) {
+    pub(super) fn add(&mut self, statement: &Arc<Statement>, plan: &Plan) {
+        let control = statement.parsed().control();
         self.statements += 1;
+        self.is_script |= matches!(control, Control::Script { .. } | Control::NotUnderstood);
+        if plan.is_blind {
+            self.unjudged.push(Arc::clone(statement));
+        }
         self.boundary = match (self.statements, Boundary::of(control), &self.boundary) {
             (1, boundary, _) => boundary,
             (_, Boundary::None, Boundary::None) => Boundary::None,
             _ => Boundary::Script,
         };
         merge(&mut self.writes, &plan.writes);
+        self.catalog = self.catalog.or(plan.catalog);
         self.session = self.session.union(plan.session);
         // In a script, what came before the error may have been committed already.
         self.rollback_is_provable &= plan.rollback_is_provable
@@ -123,25 +149,40 @@ impl Effects {
             && !matches!(control, Control::Script { .. });
     }
 
-    /// Adds those of the next part of the same pipeline.
-    fn join(&mut self, next: &Self) {
-        self.boundary = match (self.statements, next.statements) {
-            (0, _) => next.boundary.clone(),
-            (_, 0) => self.boundary.clone(),
-            _ if self.boundary == Boundary::None && next.boundary == Boundary::None => {
-                Boundary::None
-            }
-            _ => Boundary::Script,
-        };
-        self.statements += next.statements;
-        merge(&mut self.writes, &next.writes);
-        self.session = self.session.union(next.session);
-        self.rollback_is_provable &= next.rollback_is_provable && self.statements <= 1;
+    /// Does it make the server forget statements in a way that is not followed?
+    pub(super) fn forgets_untold(&self) -> bool {
+        let forgets = SessionEffects::of(&[SessionEffect::Deallocate, SessionEffect::DiscardAll]);
+        let is_alone = self.statements == 1 && self.boundary == Boundary::None && !self.is_script;
+        !is_alone && self.session.intersects(forgets)
+    }
+
+    /// How many statements the request executes; a text counts as one.
+    pub(super) const fn statements(&self) -> usize {
+        self.statements
     }
 
     /// Does the request execute anything?
     pub(super) const fn runs_something(&self) -> bool {
         self.statements > 0
+    }
+
+    /// These, and behind them those of a later part of the same pipeline.
+    pub(super) fn then(mut self, later: &Self) -> Self {
+        self.boundary = match (self.statements, later.statements) {
+            (0, _) => later.boundary.clone(),
+            (_, 0) => self.boundary,
+            _ if self.boundary == Boundary::None && later.boundary == Boundary::None => {
+                Boundary::None
+            }
+            _ => Boundary::Script,
+        };
+        self.statements += later.statements;
+        merge(&mut self.writes, &later.writes);
+        self.session = self.session.union(later.session);
+        self.catalog = self.catalog.or(later.catalog);
+        self.is_script |= later.is_script;
+        self.rollback_is_provable &= later.rollback_is_provable && self.statements <= 1;
+        self
     }
 
     /// Adds those of something nothing is known of.
@@ -171,8 +212,7 @@ pub(super) struct Transaction {
     pub(super) status: TransactionStatus,
     written: Writes,
     reads_committed: bool,
-    /// What was sent since then: a pipeline may go out in parts, and has one end.
-    under_way: Effects,
+    has_settings: bool,
 }
 
 impl Transaction {
@@ -180,9 +220,16 @@ impl Transaction {
     pub(super) fn allows_cache(&self) -> bool {
         match self.status {
             TransactionStatus::Idle => true,
-            TransactionStatus::Open => self.reads_committed && self.written.is_empty(),
+            TransactionStatus::Open => {
+                self.reads_committed && !self.has_settings && self.written.is_empty()
+            }
             TransactionStatus::Failed => false,
         }
+    }
+
+    /// May it have settings of its own, by SET LOCAL and the like?
+    pub(super) const fn has_settings(&self) -> bool {
+        self.has_settings
     }
 
     /// Has it changed anything?
@@ -212,22 +259,18 @@ impl Transaction {
         }
     }
 
-    /// A request, or a part of a pipeline, is sent to the server.
+    /// A request was sent to the server.
     pub(super) fn sent(&mut self, effects: &Effects) {
-        self.under_way.join(effects);
         if self.status != TransactionStatus::Idle {
             self.remember(effects);
         }
     }
 
-    /// Does what was sent since the server was last ready control transactions in a way that is not followed?
-    pub(super) fn sends_script(&self) -> bool {
-        self.under_way.boundary == Boundary::Script
-    }
-
-    /// Takes everything that was sent since the server was last ready.
-    pub(super) fn take_under_way(&mut self) -> Effects {
-        std::mem::take(&mut self.under_way)
+    /// What an open transaction has changed can no longer be told.
+    pub(super) fn remember_everything(&mut self) {
+        if self.status != TransactionStatus::Idle {
+            merge(&mut self.written, &[Slot::EVERYTHING, Slot::CATALOG]);
+        }
     }
 
     /// The server is ready again. Returns what a transaction has written that was prepared just now.
@@ -241,6 +284,7 @@ impl Transaction {
         match (before, after, &effects.boundary) {
             (_, TransactionStatus::Idle, _) => {
                 self.reads_committed = false;
+                self.has_settings = false;
                 return std::mem::take(&mut self.written);
             }
             (TransactionStatus::Idle, _, boundary) => {
@@ -262,6 +306,11 @@ impl Transaction {
             (_, TransactionStatus::Open, Boundary::Commit | Boundary::RollBack) => {
                 self.written.clear()
             }
+            // PostgreSQL warns of a BEGIN within a transaction, and heeds its modes.
+            (_, _, Boundary::Begin(Some(level))) if *level != IsolationLevel::ReadCommitted => {
+                self.reads_committed = false;
+            }
+            (_, _, Boundary::Script) => self.reads_committed = false,
             _ => {}
         }
         Writes::new()
@@ -269,16 +318,6 @@ impl Transaction {
 
     fn remember(&mut self, effects: &Effects) {
         merge(&mut self.written, &effects.writes);
-        let settings = [
-            SessionEffect::Setting,
-            SessionEffect::LocalSetting,
-            SessionEffect::UnknownCode,
-        ];
-        if settings
-            .iter()
-            .any(|&effect| effects.session.contains(effect))
-        {
-            self.reads_committed = false;
-        }
+        self.has_settings |= effects.session.intersects(MAY_CHANGE_SETTINGS);
     }
 }

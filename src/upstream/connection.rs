@@ -31,8 +31,19 @@ pub type Parameters = BTreeMap<Box<[u8]>, Box<[u8]>>;
 pub struct Baseline {
     /// What the server reported at start-up.
     pub parameters: Parameters,
+    /// The database it is connected to.
+    pub database: DatabaseId,
     /// Settings it does not report and that make a difference, as [`super::login`] asked for them.
     pub settings: Box<[u8]>,
+}
+
+/// A database of the server. Clients may know it by another name: PostgreSQL cuts names at 63 bytes.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct DatabaseId {
+    /// Its oid: another one if it was dropped and created anew.
+    pub oid: u32,
+    /// Its name.
+    pub name: String,
 }
 
 impl Baseline {
@@ -43,15 +54,15 @@ impl Baseline {
     }
 }
 
-/// What a session wants to know again when a Parse turns out void.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Parsing {
-    /// The statement.
-    pub statement: StatementId,
-    /// Was it parsed under the server's unnamed statement?
-    pub unnamed: bool,
-    /// The client's own name for it, if the client sent the Parse.
-    pub client_name: Option<Box<[u8]>>,
+/// What a Parse makes the server know, to be forgotten when the Parse turns out void.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Parsing {
+    /// A statement under the name that it has on every connection.
+    Named(StatementId),
+    /// Nothing that lasts.
+    Other,
+    /// The unnamed statement.
+    Unnamed,
 }
 
 /// The statements prepared on one connection.
@@ -60,7 +71,19 @@ pub struct Prepared {
     named: HashMap<StatementId, Named>,
     uses: u64,
     /// What the server's unnamed statement is.
-    pub unnamed: Option<StatementId>,
+    pub unnamed: Unnamed,
+}
+
+/// What is known of a server's unnamed statement.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Unnamed {
+    /// There is none.
+    #[default]
+    Absent,
+    /// It is this one.
+    Known(StatementId),
+    /// A message that would have changed it may have been skipped.
+    Unsure,
 }
 
 #[derive(Debug)]
@@ -123,7 +146,7 @@ impl Prepared {
     /// Forgets all of them: the server has, too.
     pub fn clear(&mut self) {
         self.named.clear();
-        self.unnamed = None;
+        self.unnamed = Unnamed::Absent;
     }
 }
 
@@ -146,6 +169,8 @@ pub struct Connection {
     pub partial: usize,
     /// A COPY into the server waits for data.
     pub copying: bool,
+    /// Something was sent that only a Sync can end, and it has not been sent yet.
+    pub sync_owed: bool,
     /// The commit window of what was sent to it.
     pub window: Option<Window>,
     /// The settings its session started with.
@@ -209,11 +234,28 @@ impl Connection {
     /// # Errors
     /// What the operating system says; the end of the stream is `UnexpectedEof`.
     pub async fn receive(&mut self) -> io::Result<()> {
-        self.inbox.reserve(READ_BYTES);
+        make_room(&mut self.inbox, READ_BYTES);
         match self.socket.read_buf(&mut self.inbox).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Sends what the server takes of `bytes`, and receives what it has sent: a server that waits for its
+    /// replies to be read takes nothing more. Returns how much was sent.
+    ///
+    /// # Errors
+    /// What the operating system says; the end of the stream is `UnexpectedEof`.
+    pub async fn send_or_receive(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.readable_or_writable().await?;
+        let sent = or_nothing(self.socket.try_write(bytes))?;
+        if sent == Some(0) || sent.is_none() {
+            make_room(&mut self.inbox, READ_BYTES);
+            if or_nothing(self.socket.try_read_buf(&mut self.inbox))? == Some(0) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(sent.unwrap_or(0))
     }
 
     /// Sends bytes to the server.
@@ -232,6 +274,7 @@ impl Connection {
             && self.window.is_none()
             && self.partial == 0
             && !self.copying
+            && !self.sync_owed
             && self.status == TransactionStatus::Idle
     }
 
@@ -296,6 +339,23 @@ impl Connection {
         }
     }
 
+    /// Asks a question of the proxy's own whose answer is one boolean; anything else is no.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step.
+    pub async fn asks_true(&mut self, sql: &[u8]) -> io::Result<bool> {
+        let mut message = Vec::with_capacity(sql.len() + 6);
+        frontend::write_query(&mut message, sql);
+        self.prepared.unnamed = Unnamed::Absent;
+        self.send(&message).await?;
+        let mut is_true = false;
+        // One column, one byte long: `t`.
+        let yes = [0, 1, 0, 0, 0, 1, b't'];
+        self.until_ready(|tag, body| is_true |= tag == backend::DATA_ROW && body == yes)
+            .await?;
+        Ok(is_true)
+    }
+
     /// Reads up to the next ReadyForQuery, showing every frame to `look`.
     ///
     /// # Errors
@@ -317,6 +377,7 @@ impl Connection {
                         self.note_parameter(body);
                     }
                     backend::READY_FOR_QUERY => {
+                        self.sync_owed = false;
                         self.status = TransactionStatus::read(body)
                             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
                         return Ok(());
@@ -331,6 +392,26 @@ impl Connection {
     /// Says goodbye, without waiting.
     pub(super) fn terminate(&self) {
         let _ = self.socket.try_write(&frontend::TERMINATE_MESSAGE);
+    }
+}
+
+/// Makes room for a read, and lets go of what a large message has needed.
+pub fn make_room(buffer: &mut BytesMut, bytes: usize) {
+    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES_MAX {
+        *buffer = BytesMut::new();
+    }
+    buffer.reserve(bytes);
+}
+
+/// An idle connection keeps no larger buffer than this.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// `None` where the socket would have to be waited for.
+fn or_nothing(done: io::Result<usize>) -> io::Result<Option<usize>> {
+    match done {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Error;
 use super::cancel::CancelTarget;
-use super::connection::{Baseline, Connection, Parameters, Prepared};
+use super::connection::{Baseline, Connection, DatabaseId, Parameters, Prepared};
 use super::lease::Place;
 use super::socket::Socket;
 use crate::config::{Secret, Upstream};
@@ -149,15 +149,14 @@ impl Greeter {
                 _ => {}
             }
         }
-        // A server that will not say is one of whose sessions nothing is known: no two are alike.
-        let (postmaster_start, start, settings) = answer.unwrap_or_else(|| {
-            let unique = format!("unknown {} {:?}", greeting.key.pid, Instant::now());
-            (0, 0, unique.into_bytes().into())
-        });
+        // A server that does not answer this is not one that can be spoken to at all.
+        let answer = answer.ok_or_else(|| {
+            Error::Protocol("the server does not say what its sessions start with".into())
+        })?;
         let backend = Backend {
             pid: i32::from_ne_bytes(greeting.key.pid.to_ne_bytes()),
-            postmaster_start,
-            start,
+            postmaster_start: answer.postmaster_start,
+            start: answer.start,
         };
         let parameters = Arc::new(greeting.parameters);
         Ok(Connection {
@@ -169,10 +168,12 @@ impl Greeter {
             leftovers: Vec::new(),
             partial: 0,
             copying: false,
+            sync_owed: false,
             window: None,
             baseline: Arc::new(Baseline {
                 parameters: Parameters::clone(&parameters),
-                settings,
+                database: answer.database,
+                settings: answer.settings,
             }),
             parameters,
             backend,
@@ -184,12 +185,14 @@ impl Greeter {
     }
 }
 
-/// When the postmaster and this backend started, and the settings that change what a query returns and are
-/// not reported by every server; the default isolation level comes first ([`Baseline::is_read_committed`]).
+/// When the postmaster and this backend started, the database, and the settings that change what a query
+/// returns and are not reported by every server; the default isolation level comes first
+/// ([`Baseline::is_read_committed`]).
 const BASELINE_QUERY: &str = "SELECT \
      pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time()), 'hex'), \
      pg_catalog.encode(pg_catalog.timestamptz_send((SELECT a.backend_start \
          FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a)), 'hex'), \
+     d.oid, d.datname, \
      pg_catalog.concat_ws(E'\\x1f', \
          pg_catalog.current_setting('default_transaction_isolation'), \
          pg_catalog.current_setting('search_path'), current_user, session_user, \
@@ -205,10 +208,26 @@ const BASELINE_QUERY: &str = "SELECT \
          pg_catalog.current_setting('transform_null_equals'), \
          pg_catalog.current_setting('backslash_quote'), \
          pg_catalog.current_setting('gin_fuzzy_search_limit'), \
-         pg_catalog.current_setting('session_replication_role'))";
+         pg_catalog.current_setting('session_replication_role'), \
+         (SELECT pg_catalog.string_agg(s.setconfig::pg_catalog.text, E'\\x1e' ORDER BY s.setdatabase, s.setrole) \
+          FROM pg_catalog.pg_db_role_setting AS s \
+          WHERE s.setdatabase OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, d.oid]) \
+          AND s.setrole OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, \
+              (SELECT r.oid FROM pg_catalog.pg_roles AS r \
+               WHERE r.rolname OPERATOR(pg_catalog.=) session_user)]))) \
+     FROM pg_catalog.pg_database AS d \
+     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()";
 
-/// The three values of the baseline query's row: two times in microseconds and the settings.
-fn read_baseline(body: &[u8]) -> Option<(i64, i64, Box<[u8]>)> {
+/// The answer to the baseline query.
+struct Answer {
+    postmaster_start: i64,
+    start: i64,
+    database: DatabaseId,
+    settings: Box<[u8]>,
+}
+
+/// The columns of the baseline query's row.
+fn read_baseline(body: &[u8]) -> Option<Answer> {
     let (_, mut rest) = body.split_first_chunk::<2>()?;
     let mut column = || {
         let (length, behind) = rest.split_first_chunk::<4>()?;
@@ -217,14 +236,19 @@ fn read_baseline(body: &[u8]) -> Option<(i64, i64, Box<[u8]>)> {
         rest = behind;
         Some(value)
     };
-    let mut time = || {
-        let hex = std::str::from_utf8(column()?).ok()?;
-        u64::from_str_radix(hex, 16)
-            .ok()
-            .map(|micros| i64::from_ne_bytes(micros.to_ne_bytes()))
+    let micros = |hex: &[u8]| {
+        let micros = u64::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
+        Some(i64::from_ne_bytes(micros.to_ne_bytes()))
     };
-    let (postmaster_start, start) = (time()?, time()?);
-    Some((postmaster_start, start, column()?.into()))
+    Some(Answer {
+        postmaster_start: micros(column()?)?,
+        start: micros(column()?)?,
+        database: DatabaseId {
+            oid: std::str::from_utf8(column()?).ok()?.parse().ok()?,
+            name: String::from_utf8(column()?.to_vec()).ok()?,
+        },
+        settings: column()?.into(),
+    })
 }
 
 /// Opens a connection of the proxy's own accord, for a user it can log in.

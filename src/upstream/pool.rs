@@ -173,7 +173,7 @@ impl Pool {
 
     /// A login showed how this user can be logged in again.
     pub fn learn(&self, credentials: Credentials) {
-        self.state.lock().credentials.get_or_insert(credentials);
+        self.state.lock().credentials = Some(credentials);
     }
 
     /// A place for a login. An idle connection makes room if it must.
@@ -420,24 +420,14 @@ impl Pool {
     pub(super) fn place_freed(self: &Arc<Self>) {
         let mut state = self.state.lock();
         state.places_taken -= 1;
-        loop {
-            let can_use = state.credentials.is_some()
-                || matches!(
-                    state.waiting.front(),
-                    Some(Waiting {
-                        wants: Wants::Place,
-                        ..
-                    })
-                );
-            if !can_use {
-                break;
-            }
-            let Some(next) = state.waiting.pop_front() else {
-                return;
-            };
-            if next.grant.is_closed() {
-                continue;
-            }
+        state.waiting.retain(|waiting| !waiting.grant.is_closed());
+        // Without credentials a place is of use only to a login.
+        let can_connect = state.credentials.is_some();
+        let next = state
+            .waiting
+            .iter()
+            .position(|waiting| can_connect || matches!(waiting.wants, Wants::Place));
+        if let Some(next) = next.and_then(|at| state.waiting.remove(at)) {
             state.places_taken += 1;
             drop(state);
             // If it is gone by now, dropping the place brings us here again.

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::{Host, Upstream};
@@ -64,6 +65,30 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// Waits until the socket can be read from, or takes bytes.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn readable_or_writable(&self) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Self::Tcp(stream) => stream.ready(interest).await?,
+            Self::Unix(stream) => stream.ready(interest).await?,
+        };
+        Ok(())
+    }
+
+    /// Reads what is there into `buffer` without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; `Ok(0)` is the end of the stream.
+    pub fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            Self::Unix(stream) => stream.try_read_buf(buffer),
         }
     }
 

@@ -16,7 +16,7 @@ const SCALE: &str = "0.05";
 const LOAD: Load = Load {
     connections: 4,
     duration: Duration::from_millis(500),
-    writes_permille: 200,
+    writes_per_second: 200,
     seed: 1,
 };
 
@@ -88,7 +88,7 @@ async fn an_answer_that_differs_is_noticed() {
             .unwrap(),
     );
     let reads_only = Load {
-        writes_permille: 0,
+        writes_per_second: 0,
         ..LOAD
     };
     let outcome = drive(&one, &keys, reads_only, &Arc::default())

@@ -3,6 +3,7 @@
 //! The load is closed: each connection asks its next question when it has the answer to the last.
 
 use std::collections::HashSet;
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,10 +31,23 @@ pub struct Load {
     pub connections: usize,
     /// How long they ask.
     pub duration: Duration,
-    /// Writes among a thousand statements. Each is followed by a read that must show it.
-    pub writes_permille: u32,
+    /// Writes a second, of all connections together, at an even pace: people change things as often as they
+    /// do, however fast they read. Each is followed by a read that must show it.
+    pub writes_per_second: u32,
     /// The same seed asks the same questions.
     pub seed: u64,
+}
+
+impl Load {
+    /// When the connection of this number writes, from the beginning on: the connections take turns.
+    fn writes_of(&self, number: usize) -> Peekable<impl Iterator<Item = Duration>> {
+        let (first, step) = (number as u64, self.connections.max(1) as u64);
+        let pace = u64::from(self.writes_per_second);
+        let turns = (first..).step_by(usize::try_from(step).expect("few connections"));
+        let due =
+            move |turn: u64| Some(Duration::from_micros((turn * 1_000_000).checked_div(pace)?));
+        turns.map_while(due).peekable()
+    }
 }
 
 /// What came of it.
@@ -110,7 +124,7 @@ pub async fn drive(
     let start = Instant::now();
     let mut running = JoinSet::new();
     for worker in workers {
-        running.spawn(worker.run(start + load.duration, load.writes_permille));
+        running.spawn(worker.run(start, load));
     }
     let mut total = Outcome::new()?;
     while let Some(worker) = running.join_next().await {
@@ -172,9 +186,15 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(mut self, end: Instant, writes_permille: u32) -> anyhow::Result<Outcome> {
-        while Instant::now() < end {
-            if self.random.random_ratio(writes_permille, 1000) {
+    async fn run(mut self, start: Instant, load: Load) -> anyhow::Result<Outcome> {
+        let end = start + load.duration;
+        let mut writes = load.writes_of(self.place.0);
+        loop {
+            let now = Instant::now();
+            if now >= end {
+                return Ok(self.outcome);
+            }
+            if writes.next_if(|&due| start + due <= now).is_some() {
                 if self.random.random() {
                     self.update_lead().await?;
                 } else {
@@ -187,7 +207,6 @@ impl Worker {
                 self.answered(question, start);
             }
         }
-        Ok(self.outcome)
     }
 
     /// Nobody else writes this lead, so the next read must show exactly what we wrote.

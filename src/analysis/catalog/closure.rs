@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::rows::{ReferentialAction, RelationKind};
-use super::{Catalog, Named, RelationCode};
+use super::{Catalog, Origin, RelationCode};
 use crate::analysis::Oid;
 use crate::analysis::facts::{Change, Reach, Target};
 
@@ -25,13 +25,15 @@ pub(in crate::analysis) enum Touched {
 impl Catalog {
     /// Everything a change of this target may change.
     pub(in crate::analysis) fn touched(&self, target: &Target) -> Touched {
-        let named = match self.named(&target.name) {
-            Named::System => return Touched::Code,
-            Named::Relations(relations) if relations.is_empty() => return Touched::Anything,
-            Named::Relations(relations) => relations,
-        };
+        let named = self.named(&target.name);
+        match named.origin {
+            Origin::Nowhere => return Touched::Anything,
+            Origin::System => return Touched::Code,
+            Origin::Users => {}
+        }
         let mut seen = HashSet::new();
         let mut queue: Vec<_> = named
+            .relations
             .into_iter()
             .map(|(oid, _)| (oid, target.change))
             .collect();

@@ -14,8 +14,10 @@ use super::rows::{
 };
 use super::types::Types;
 use crate::analysis::Oid;
+use crate::analysis::body::body_facts;
 use crate::analysis::builtin;
-use crate::analysis::facts::{Arguments, Call, Operand, Operator};
+use crate::analysis::facts::{Arguments, Call, Facts, Operand, Operator};
+use crate::analysis::survey::is_pure_body;
 use crate::reason::Reason;
 
 /// What a function does, from harmless to unknown.
@@ -42,6 +44,8 @@ pub(in crate::analysis) enum Behaviour {
 pub(in crate::analysis) struct Functions {
     by_name: HashMap<Box<str>, Named>,
     by_oid: HashMap<Oid, Function>,
+    /// Bodies in SQL that are not known to be pure.
+    bodies: HashMap<Oid, Facts>,
     operators: HashMap<Box<str>, OperatorBehaviour>,
     /// Names of functions that can be called as if they were columns, and are not pure.
     row_functions: HashSet<Box<str>>,
@@ -64,6 +68,9 @@ struct BuiltIn {
 struct Function {
     schema: Box<str>,
     name: Box<str>,
+    /// What its body does.
+    own: Behaviour,
+    /// What a call of it does.
     behaviour: Behaviour,
     volatility: Volatility,
     language: Language,
@@ -71,6 +78,7 @@ struct Function {
     defaults: usize,
     marks: Box<[FunctionMark]>,
     signature: Box<[Oid]>,
+    parts: Box<[Oid]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -117,14 +125,23 @@ impl Behaviour {
 
     fn of_user(row: &FunctionRow) -> Self {
         match (row.volatility, row.language) {
-            (Volatility::Immutable, _) => Self::Pure,
+            (Volatility::Immutable, _) if builtin::keeps_state(&row.name) => Self::User,
+            // Compiled code is taken at its word. Code of a user's is looked into, in SQL, or counts as code: that it
+            // is IMMUTABLE is often said only to have an index on it.
+            (Volatility::Immutable, Language::Aggregate | Language::C | Language::Internal) => {
+                Self::Pure
+            }
             (Volatility::Stable, Language::Internal) => Self::Stable,
+            (Volatility::Stable, Language::C) if builtin::makes_a_value(&row.name) => Self::Stable,
             (Volatility::Volatile, Language::C) if builtin::makes_a_value(&row.name) => {
                 Self::Volatile
             }
-            (Volatility::Stable, Language::C | Language::Other) | (Volatility::Volatile, _) => {
-                Self::User
-            }
+            (Volatility::Immutable, Language::Other | Language::Sql)
+            | (
+                Volatility::Stable,
+                Language::Aggregate | Language::C | Language::Other | Language::Sql,
+            )
+            | (Volatility::Volatile, _) => Self::User,
         }
     }
 }
@@ -136,6 +153,7 @@ impl Functions {
         let mut functions = Self {
             by_name: HashMap::new(),
             by_oid: HashMap::new(),
+            bodies: HashMap::new(),
             operators: HashMap::new(),
             row_functions: HashSet::new(),
         };
@@ -153,7 +171,9 @@ impl Functions {
                 .built_in
                 .push(overload);
         }
-        for row in users {
+        for mut row in users {
+            let body = row.definition.take().map(|text| body_facts(&text));
+            functions.bodies.extend(body.map(|facts| (row.oid, facts)));
             functions
                 .by_name
                 .entry(row.name.as_str().into())
@@ -165,8 +185,43 @@ impl Functions {
         functions
     }
 
-    /// Lets a function answer for the types of its signature: passing a value to a domain runs the domain's checks.
-    pub(super) fn judge_signatures(&mut self, types: &Types) {
+    /// Settles what every function and operator does.
+    ///
+    /// A function in SQL counts as code until its body is found to be pure, which may show that another body is.
+    pub(super) fn settle(
+        &mut self,
+        types: &Types,
+        built_in_operators: &[String],
+        operators: &[OperatorRow],
+    ) {
+        loop {
+            self.judge_calls(types);
+            self.add_operators(built_in_operators, operators);
+            let pure: Vec<_> = self
+                .bodies
+                .iter()
+                .filter(|(_, body)| is_pure_body(body, self, types))
+                .map(|(oid, _)| *oid)
+                .collect();
+            if pure.is_empty() {
+                return;
+            }
+            for oid in pure {
+                self.bodies.remove(&oid);
+                if let Some(function) = self.by_oid.get_mut(&oid) {
+                    function.own = Behaviour::Pure;
+                }
+            }
+        }
+    }
+
+    /// Lets an aggregate answer for its parts, and every function for the types of its signature: passing a value to a
+    /// domain runs the domain's checks.
+    fn judge_calls(&mut self, types: &Types) {
+        self.row_functions.clear();
+        for function in self.by_oid.values_mut() {
+            function.behaviour = function.own;
+        }
         let worse = |function: &Function| {
             let signature = &function.signature;
             if signature.iter().any(|part| types.runs_code(*part, self)) {
@@ -180,9 +235,22 @@ impl Functions {
         let worst: Vec<_> = self
             .by_oid
             .iter()
-            .map(|(oid, function)| (*oid, function.behaviour.max(worse(function))))
+            .map(|(oid, function)| (*oid, function.own.max(worse(function))))
             .collect();
-        for (oid, behaviour) in worst {
+        self.assign(worst);
+        let of_parts: Vec<_> = self
+            .by_oid
+            .iter()
+            .map(|(oid, function)| {
+                let parts = function.parts.iter().map(|part| self.behaviour_of(*part));
+                (*oid, parts.fold(function.behaviour, Behaviour::max))
+            })
+            .collect();
+        self.assign(of_parts);
+    }
+
+    fn assign(&mut self, behaviours: Vec<(Oid, Behaviour)>) {
+        for (oid, behaviour) in behaviours {
             let Some(function) = self.by_oid.get_mut(&oid) else {
                 continue;
             };
@@ -193,14 +261,14 @@ impl Functions {
         }
     }
 
-    /// Adds the operators, once the behaviour of functions is settled.
-    pub(super) fn add_operators(&mut self, built_in: Vec<String>, users: Vec<OperatorRow>) {
+    fn add_operators(&mut self, built_in: &[String], users: &[OperatorRow]) {
         const PURE: OperatorBehaviour = OperatorBehaviour {
             any: Behaviour::Pure,
             number: Behaviour::Pure,
         };
+        self.operators.clear();
         for name in built_in {
-            self.operators.insert(name.into(), PURE);
+            self.operators.insert(name.as_str().into(), PURE);
         }
         for row in users {
             let behaviour = match self.by_oid.get(&row.function) {
@@ -213,7 +281,10 @@ impl Functions {
                 Some(function) => function.behaviour,
                 None => Behaviour::Unknown,
             };
-            let operator = self.operators.entry(row.name.into()).or_insert(PURE);
+            let operator = self
+                .operators
+                .entry(row.name.as_str().into())
+                .or_insert(PURE);
             operator.any = operator.any.max(behaviour);
             if row.operands == OperatorOperands::Any {
                 operator.number = operator.number.max(behaviour);
@@ -258,6 +329,8 @@ impl Functions {
             .max();
         match matching {
             Some(behaviour) => Some(behaviour),
+            // None takes one argument, so it is a column.
+            None if call.arguments == Arguments::Attribute => None,
             // None takes so many arguments. A built-in function then fails; of a user's, the worst is assumed.
             None if known && users.is_empty() => Some(Behaviour::Pure),
             None => users.iter().map(|function| function.behaviour).max(),
@@ -299,10 +372,12 @@ impl Functions {
     /// Whether an input or output function gives the same every time, under the same settings.
     pub(super) fn shows_plainly(&self, oid: Oid) -> bool {
         self.by_oid.get(&oid).is_some_and(|function| {
-            // citext sends and receives with the server's own functions for text.
-            function.volatility == Volatility::Immutable
-                || (function.volatility == Volatility::Stable
-                    && function.language == Language::Internal)
+            matches!(
+                (function.volatility, function.language),
+                (Volatility::Immutable, Language::C | Language::Internal)
+                    // citext sends and receives with the server's own functions for text.
+                    | (Volatility::Stable, Language::Internal)
+            )
         })
     }
 
@@ -323,6 +398,7 @@ impl BuiltIn {
     fn takes(&self, arguments: Arguments) -> bool {
         match arguments {
             Arguments::Any => true,
+            Arguments::Attribute => self.takes(Arguments::Count(1)),
             Arguments::Count(count) => {
                 count >= self.arguments_min && self.arguments_max.is_none_or(|most| count <= most)
             }
@@ -335,7 +411,8 @@ impl BuiltIn {
 impl Function {
     fn new(row: FunctionRow) -> Self {
         Self {
-            behaviour: Behaviour::of_user(&row),
+            own: Behaviour::of_user(&row),
+            behaviour: Behaviour::User,
             schema: row.schema.into(),
             name: row.name.into(),
             volatility: row.volatility,
@@ -344,12 +421,14 @@ impl Function {
             defaults: row.defaults,
             marks: row.marks.into(),
             signature: row.signature.into(),
+            parts: row.parts.into(),
         }
     }
 
     fn takes(&self, arguments: Arguments) -> bool {
         match arguments {
             Arguments::Any | Arguments::Syntax => true,
+            Arguments::Attribute => self.takes(Arguments::Count(1)),
             Arguments::Count(count) if self.marks.contains(&FunctionMark::Variadic) => {
                 count + self.defaults + 1 >= self.arguments
             }
@@ -362,6 +441,7 @@ impl Function {
     /// A default is an expression of its own, which is not looked into.
     fn uses_defaults(&self, arguments: Arguments) -> bool {
         match arguments {
+            Arguments::Attribute => self.uses_defaults(Arguments::Count(1)),
             Arguments::Count(count) => self.defaults > 0 && count < self.arguments,
             Arguments::Any | Arguments::Syntax => self.defaults > 0,
         }

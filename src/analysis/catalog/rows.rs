@@ -36,8 +36,12 @@ pub struct Rows {
     pub types: Vec<TypeRow>,
     /// Users' functions that run unnamed: those of casts, and of operator classes that sort or hash.
     pub implicit_functions: Vec<Oid>,
-    /// How many event triggers are enabled.
-    pub event_triggers: usize,
+    /// Defaults, generated columns and checks that call a function.
+    pub column_expressions: Vec<ExpressionRow>,
+    /// Relations with columns that are times of day, or may hold one.
+    pub times_of_day: Vec<Oid>,
+    /// Event triggers that are enabled.
+    pub event_triggers: Vec<Oid>,
 }
 
 /// A row of `pg_class`.
@@ -136,6 +140,15 @@ pub struct RelationFunctionRow {
     pub function: Oid,
 }
 
+/// An expression that writes to a relation evaluate.
+#[derive(Debug)]
+pub struct ExpressionRow {
+    /// The relation.
+    pub relation: Oid,
+    /// The expression as `pg_get_expr` prints it with `search_path = pg_catalog`; `None` if it is gone.
+    pub expression: Option<String>,
+}
+
 /// A column type worth a look.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnTypeRow {
@@ -179,6 +192,10 @@ pub struct FunctionRow {
     pub marks: Vec<FunctionMark>,
     /// Users' types among its arguments and its result.
     pub signature: Vec<Oid>,
+    /// Users' functions that an aggregate is made of.
+    pub parts: Vec<Oid>,
+    /// How `pg_get_functiondef` prints an IMMUTABLE function in SQL.
+    pub definition: Option<String>,
 }
 
 /// `pg_proc.provolatile`, in the order of trust.
@@ -195,12 +212,16 @@ pub enum Volatility {
 /// What a function is written in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Language {
+    /// None: an aggregate, which is made of other functions.
+    Aggregate,
     /// Compiled code of an extension.
     C,
     /// A function of the server itself, under another name.
     Internal,
-    /// SQL, PL/pgSQL and the rest; also aggregates, whatever they are made of.
+    /// PL/pgSQL and the rest.
     Other,
+    /// SQL.
+    Sql,
 }
 
 /// What a function has that most have not.

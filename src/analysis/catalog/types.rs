@@ -11,9 +11,6 @@ use crate::analysis::builtin;
 use crate::analysis::facts::Name;
 use crate::reason::Reason;
 
-/// Types are made of types, but never this deep in earnest.
-const DEPTH_MAX: usize = 32;
-
 /// The types of a snapshot.
 #[derive(Debug)]
 pub(in crate::analysis) struct Types {
@@ -93,17 +90,36 @@ impl Types {
 
     /// Whether values of this type are shown in the same way every time.
     pub(super) fn shows_plainly(&self, oid: Oid, functions: &Functions) -> bool {
-        self.shows(oid, functions, DEPTH_MAX)
+        let Some(found) = self.by_oid.get(&oid) else {
+            return false;
+        };
+        if found.plain == Plain::Yes {
+            return true;
+        }
+        match found.kind {
+            TypeKind::Enum => true,
+            // A type is never a part of itself, so this ends.
+            TypeKind::Array | TypeKind::Composite | TypeKind::Domain | TypeKind::Range => {
+                !found.parts.is_empty()
+                    && found
+                        .parts
+                        .iter()
+                        .all(|part| self.shows_plainly(*part, functions))
+            }
+            TypeKind::Base => {
+                &*found.schema != "pg_catalog"
+                    && found
+                        .functions
+                        .iter()
+                        .all(|function| functions.shows_plainly(*function))
+            }
+            TypeKind::Pseudo => false,
+        }
     }
 
     /// Whether making a value of this type may run code that is not understood.
     pub(super) fn runs_code(&self, oid: Oid, functions: &Functions) -> bool {
-        self.runs(oid, functions, DEPTH_MAX)
-    }
-
-    /// Whether a value of this type, in a parameter, means the same every time.
-    pub(super) fn is_plain(&self, oid: Oid, functions: &Functions) -> bool {
-        self.cast_to(oid, functions) == Cast::Plain
+        self.runs(oid, functions, &mut Vec::new())
     }
 
     /// Whether this is a domain, or an array of one.
@@ -119,7 +135,8 @@ impl Types {
         })
     }
 
-    fn cast_to(&self, oid: Oid, functions: &Functions) -> Cast {
+    /// What a cast to this type may do.
+    pub(super) fn cast_to(&self, oid: Oid, functions: &Functions) -> Cast {
         if self.runs_code(oid, functions) {
             return Cast::RunsCode(Reason::UnsafeType);
         }
@@ -148,46 +165,28 @@ impl Types {
         }
     }
 
-    fn shows(&self, oid: Oid, functions: &Functions, depth: usize) -> bool {
-        let Some(found) = self.by_oid.get(&oid).filter(|_| depth > 0) else {
+    /// `path` holds the types this one was reached from: the input function of a type returns the type itself.
+    fn runs(&self, oid: Oid, functions: &Functions, path: &mut Vec<Oid>) -> bool {
+        let Some(found) = self.by_oid.get(&oid) else {
+            return true;
+        };
+        if path.contains(&oid) {
             return false;
-        };
-        if found.plain == Plain::Yes {
-            return true;
         }
-        match found.kind {
-            TypeKind::Enum => true,
-            TypeKind::Array | TypeKind::Composite | TypeKind::Domain | TypeKind::Range => {
-                !found.parts.is_empty()
-                    && found
-                        .parts
-                        .iter()
-                        .all(|part| self.shows(*part, functions, depth - 1))
-            }
-            TypeKind::Base => {
-                &*found.schema != "pg_catalog"
-                    && found
-                        .functions
-                        .iter()
-                        .all(|function| functions.shows_plainly(*function))
-            }
-            TypeKind::Pseudo => false,
-        }
-    }
-
-    fn runs(&self, oid: Oid, functions: &Functions, depth: usize) -> bool {
-        let Some(found) = self.by_oid.get(&oid).filter(|_| depth > 0) else {
-            return true;
-        };
-        found.functions.iter().any(|function| {
+        path.push(oid);
+        let of_functions = found.functions.iter().any(|function| {
             functions.runs_code(*function)
                 || functions
                     .signature(*function)
                     .iter()
-                    .any(|part| self.runs(*part, functions, depth - 1))
-        }) || found
-            .parts
-            .iter()
-            .any(|part| self.runs(*part, functions, depth - 1))
+                    .any(|part| self.runs(*part, functions, path))
+        });
+        let code = of_functions
+            || found
+                .parts
+                .iter()
+                .any(|part| self.runs(*part, functions, path));
+        path.pop();
+        code
     }
 }

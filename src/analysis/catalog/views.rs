@@ -45,6 +45,12 @@ pub(super) fn resolve(catalog: &Catalog, definitions: &[(Oid, String)]) -> HashM
         .collect()
 }
 
+/// The facts of an expression as `pg_get_expr` prints it.
+pub(super) fn expression_facts(expression: Option<&str>) -> Facts {
+    let query = format!("SELECT {}", expression.unwrap_or_default());
+    read_facts(query.as_bytes(), DIALECT, DEFINITION_MAX)
+}
+
 struct Resolver<'catalog> {
     catalog: &'catalog Catalog,
     facts: HashMap<Oid, Facts>,

@@ -84,9 +84,15 @@ impl World {
         ]
         .map(str::to_owned)
         .into();
-        rows.system_relations = ["pg_class", "pg_stat_activity", "pg_settings", "columns"]
-            .map(str::to_owned)
-            .into();
+        rows.system_relations = [
+            "pg_class",
+            "pg_stat_activity",
+            "pg_settings",
+            "columns",
+            "tables",
+        ]
+        .map(str::to_owned)
+        .into();
         rows.date_columns = ["created_at", "day"].map(str::to_owned).into();
         for (position, name) in plain_types().iter().enumerate() {
             self.type_row(
@@ -105,39 +111,78 @@ impl World {
 
     pub(super) fn users_functions(&mut self) {
         use FunctionMark::{TakesRow, Variadic};
-        use Language::{C, Internal, Other};
+        use Language::{Aggregate, C, Internal, Other, Sql};
         use Volatility::{Immutable, Stable, Volatile};
-        self.function(1_000, "pure", Immutable, Other, (1, 0), &[]);
+        self.function(1_000, "pure", Immutable, Sql, (1, 0), &[]);
         self.function(UPPER, "upper", Volatile, Other, (1, 0), &[]);
         self.function(VOL, "vol", Volatile, Other, (0, 0), &[]);
         self.function(1_003, "stab", Stable, Other, (1, 0), &[]);
         self.function(1_004, "lower", Volatile, Other, (3, 0), &[]);
         self.function(1_005, "full_name", Stable, Other, (1, 0), &[TakesRow]);
-        self.function(1_006, "padded", Immutable, Other, (2, 1), &[]);
+        self.function(1_006, "padded", Immutable, Sql, (2, 1), &[]);
         self.function(1_007, "any_of", Volatile, Other, (1, 0), &[Variadic]);
         self.function(1_008, "uuid_generate_v4", Volatile, C, (0, 0), &[]);
         self.function(1_009, "crosstab", Stable, C, (1, 0), &[]);
         self.function(1_010, "citextrecv", Stable, Internal, (1, 0), &[]);
         self.function(1_011, "similarity_op", Stable, C, (2, 0), &[]);
-        self.function(1_012, "same_op", Immutable, Other, (2, 0), &[]);
+        self.function(1_012, "same_op", Immutable, Sql, (2, 0), &[]);
         self.function(1_013, "moddatetime", Volatile, C, (0, 0), &[]);
         self.function(1_014, "check_email", Volatile, Other, (1, 0), &[]);
-        self.function(1_015, "mail_to", Immutable, Other, (1, 0), &[]);
-        self.function(1_016, "twice", Immutable, Other, (1, 0), &[]);
+        self.function(1_015, "mail_to", Immutable, Sql, (1, 0), &[]);
+        self.function(1_016, "twice", Immutable, Sql, (1, 0), &[]);
         self.function(1_017, "json_array", Volatile, Other, (2, 0), &[]);
         self.function(1_018, "geo_in", Volatile, C, (1, 0), &[]);
         self.function(1_019, "total", Volatile, Other, (1, 0), &[]);
         self.function(1_020, "private", Volatile, Other, (0, 0), &[]);
         let last = self.0.functions.last_mut().expect("just pushed");
         last.schema = "hidden".to_owned();
-        for (oid, part) in [(1_015, 3_001), (1_016, 3_002)] {
-            let function = self
-                .0
-                .functions
-                .iter_mut()
-                .find(|row| row.oid == Oid(oid))
-                .expect("pushed above");
-            function.signature.push(Oid(part));
+        for (oid, part) in [(1_015, 3_001), (1_016, 3_002), (1_010, 3_003)] {
+            self.function_row(oid).signature.push(Oid(part));
+        }
+        self.function(1_031, "isn_weak", Immutable, C, (1, 0), &[]);
+        self.function(1_030, "says_so", Immutable, Other, (1, 0), &[]);
+        for (position, name) in [
+            "looks_up", "removes", "clocked", "sets", "moving", "dated", "deep", "deeper", "ring",
+            "dotted", "written", "answers", "atomic", "casual", "noon", "told", "worded",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let oid = 1_040 + u32::try_from(position).expect("few");
+            self.function(oid, name, Immutable, Sql, (1, 0), &[]);
+        }
+        for (oid, name, part) in [(1_060, "sum_of", 1_000), (1_061, "sum_by", 1_030)] {
+            self.function(oid, name, Immutable, Aggregate, (1, 0), &[]);
+            self.function_row(oid).parts.push(Oid(part));
+        }
+        for (oid, body) in [
+            (1_000, "AS $$SELECT $1 * 2$$"),
+            (1_006, "AS $$SELECT $1 || $2::text$$"),
+            (1_012, "AS $$SELECT $1 = $2$$"),
+            (1_015, "AS $$SELECT lower($1)$$"),
+            (1_016, "AS $$SELECT pure($1)$$"),
+            (1_040, "AS $$SELECT count(*) FROM users$$"),
+            (1_041, "AS $$DELETE FROM users RETURNING 1$$"),
+            (1_042, "AS $$SELECT now()$$"),
+            (1_043, "AS $$SELECT set_config('a.b', $1, false)$$"),
+            (1_044, "AS $$SELECT $1::date$$"),
+            (1_045, "AS $$SELECT created_at::date$$"),
+            (1_046, "AS $$SELECT public.pure($1)$$"),
+            (1_047, "AS $$SELECT deep($1) === pure($1)$$"),
+            (1_048, "AS $$SELECT ring($1)$$"),
+            (1_049, "AS $$SELECT day.total$$"),
+            (1_050, "AS $$SELECT replace($1, '\\', '')$$"),
+            (1_051, "RETURN abs($1)"),
+            (1_052, "BEGIN ATOMIC SELECT abs($1); END"),
+            (1_054, "AS $$SELECT '12:00'::time AT TIME ZONE $1$$"),
+            (1_055, "AS $$SELECT ($1 AT TIME ZONE 'UTC')::date$$"),
+            (1_056, "AS $$SELECT day::date$$"),
+            (1_053, "BEGIN ATOMIC SELECT vol(); END"),
+        ] {
+            let row = self.function_row(oid);
+            row.definition = Some(format!(
+                "CREATE FUNCTION f(day text) RETURNS int LANGUAGE sql {body}"
+            ));
         }
         for (name, function, operands) in [
             ("%", 1_011, OperatorOperands::Text),
@@ -167,6 +212,7 @@ impl World {
             &[],
         );
         self.type_row(3_006, "public", "_citext", TypeKind::Array, &[3_003], &[]);
+        self.type_row(3_007, "pg_catalog", "_date", TypeKind::Array, &[100], &[]);
     }
 
     fn tables(&mut self) {
@@ -190,6 +236,9 @@ impl World {
             (58, "folded"),
             (59, "columns"),
             (80, "recent"),
+            (81, "shifts"),
+            (82, "configured"),
+            (83, "numbered"),
         ] {
             self.relation(oid, "public", name, RelationKind::Table, &[]);
         }
@@ -255,6 +304,16 @@ impl World {
             relation: Oid(relation),
             function: Oid(function),
         };
+        self.0.times_of_day = vec![Oid(81)];
+        for (oid, expression) in [
+            (82, "set_config('a.b'::text, 'c'::text, false)"),
+            (83, "nextval('n'::regclass) + lower('a'::text)::integer"),
+        ] {
+            self.0.column_expressions.push(ExpressionRow {
+                relation: Oid(oid),
+                expression: Some(expression.to_owned()),
+            });
+        }
         self.0.triggers = vec![pair(50, VOL), pair(55, 1_013)];
         self.0.expressions = vec![
             pair(54, VOL),
@@ -329,6 +388,7 @@ impl World {
                 RelationKind::MaterializedView,
                 "SELECT v FROM public.trap",
             ),
+            (24, "tables", RelationKind::View, "SELECT public.vol() AS v"),
             (
                 22,
                 "catalog_view",
@@ -381,7 +441,15 @@ impl World {
             defaults,
             marks: marks.to_vec(),
             signature: Vec::new(),
+            parts: Vec::new(),
+            definition: None,
         });
+    }
+
+    fn function_row(&mut self, oid: u32) -> &mut FunctionRow {
+        let mut rows = self.0.functions.iter_mut();
+        rows.find(|row| row.oid == Oid(oid))
+            .expect("it was added before")
     }
 
     fn type_row(

@@ -2,7 +2,7 @@
 
 use super::world::{World, world};
 use super::{DIALECT, TEXT_MAX, check, check_in, parse};
-use crate::analysis::WriteSet;
+use crate::analysis::{Oid, WriteSet};
 use crate::reason::Reason;
 
 #[test]
@@ -83,6 +83,17 @@ fn changes_touch_their_table_and_what_hangs_on_it() {
             "INSERT INTO tenant_b.orders VALUES (1)",
             "!not_a_read -> tenant_b.orders",
         ),
+    ]);
+}
+
+#[test]
+fn defaults_of_the_servers_own_functions_count() {
+    check(&[
+        (
+            "INSERT INTO configured VALUES (1)",
+            "!not_a_read -> configured [local_setting setting]",
+        ),
+        ("INSERT INTO numbered VALUES (1)", "!not_a_read -> numbered"),
     ]);
 }
 
@@ -228,7 +239,7 @@ fn code_behind_a_table_reaches_everything() {
         ("INSERT INTO secret VALUES (1)", "!not_a_read -> secret"),
         ("INSERT INTO odd VALUES (1)", "!not_a_read -> odd"),
         ("INSERT INTO nowhere VALUES (1)", "!not_a_read -> *"),
-        ("DELETE FROM pg_temp.users", "!not_a_read -> *"),
+        ("DELETE FROM pg_temp.users", "!not_a_read -> * [temporary]"),
         (
             "UPDATE users SET id = n.id FROM nowhere n",
             "!not_a_read -> *",
@@ -336,7 +347,7 @@ fn definitions_change_the_catalog() {
 fn event_triggers_run_on_definitions() {
     let mut world = World::default();
     world.built_in();
-    world.rows().event_triggers = 1;
+    world.rows().event_triggers.push(Oid(1));
     check_in(
         &world.catalog(),
         &[
@@ -397,10 +408,7 @@ fn without_a_catalog_nothing_is_cached_and_every_write_reaches_everything() {
 #[test]
 fn what_no_stream_shows_is_told() {
     let world = world();
-    assert_eq!(
-        world.relation_names(crate::analysis::Oid(70)),
-        Some(("tenant_a", "orders"))
-    );
-    assert!(world.is_streamed(crate::analysis::Oid(1)));
-    assert!(!world.is_streamed(crate::analysis::Oid(20)));
+    assert_eq!(world.relation_names(Oid(70)), Some(("tenant_a", "orders")));
+    assert!(world.is_streamed(Oid(1)));
+    assert!(!world.is_streamed(Oid(20)));
 }
