@@ -142,7 +142,10 @@ async def a_pool():
 
         async def read():
             async with pool.acquire() as connection:
-                return await connection.fetchval("SELECT v FROM counter WHERE id = $1", 1)
+                # fetchval asks for one row at most, which is not for the cache; fetch asks for all.
+                rows = await connection.fetch("SELECT v FROM counter WHERE id = $1", 1)
+                assert await connection.fetchval("SELECT v FROM counter WHERE id = $1", 1) >= rows[0]["v"]
+                return rows[0]["v"]
 
         for _ in range(40):
             written = await pool.fetchval("UPDATE counter SET v = v + 1 WHERE id = $1 RETURNING v", 1)
