@@ -23,9 +23,21 @@ async fn no_transaction_fails_and_no_balance_is_lost() {
     assert!(output.status.success(), "{}", told(&output));
     for protocol in ["simple", "extended", "prepared"] {
         let protocol = format!("--protocol={protocol}");
-        let loads: [&[&str]; 3] = [
-            &["--client=4", "--time=2"],
-            &["--client=4", "--time=1", "--select-only"],
+        let loads: [&[&str]; 4] = [
+            &["--client=4", "--transactions=100"],
+            // The same accounts twice: the second time they come from the cache.
+            &[
+                "--client=4",
+                "--transactions=100",
+                "--select-only",
+                "--random-seed=7",
+            ],
+            &[
+                "--client=4",
+                "--transactions=100",
+                "--select-only",
+                "--random-seed=7",
+            ],
             // Both at once, each transaction on a new connection.
             &[
                 "--client=3",
