@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Newcomer;
@@ -195,7 +196,10 @@ pub(super) async fn relay_challenges(
         if tag != backend::AUTHENTICATION || challenge == Some(Challenge::SaslFinal) {
             continue;
         }
-        let answer = next_answer(newcomer).await.map_err(Failure::Client)?;
+        let answer = tokio::select! {
+            answer = next_answer(newcomer) => answer.map_err(Failure::Client)?,
+            spoken = greeter.next() => return Err(out_of_patience(spoken)),
+        };
         learned = match (challenge, split_cstring(&answer[frame::HEADER..])) {
             (Some(Challenge::Cleartext), Some((password, _))) => std::str::from_utf8(password)
                 .ok()
@@ -203,6 +207,15 @@ pub(super) async fn relay_challenges(
             _ => None,
         };
         greeter.send(&answer).await?;
+    }
+}
+
+/// The server did not wait for the client's answer (`authentication_timeout`). It need not say why, and neither
+/// do we; that is no sign of trouble with the server.
+fn out_of_patience(spoken: Result<(u8, BytesMut), Error>) -> Failure {
+    match spoken {
+        Ok((backend::ERROR_RESPONSE, message)) => Error::Refused(message.as_ref().into()).into(),
+        Ok(_) | Err(_) => Failure::Client(io::ErrorKind::TimedOut.into()),
     }
 }
 

@@ -46,6 +46,10 @@ pub struct Pool {
 
 #[derive(Default)]
 struct State {
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection moves between leases, the queue and this list, and is large"
+    )]
     idle: Vec<Box<Connection>>,
     places_taken: u32,
     waiting: VecDeque<Waiting>,
@@ -141,10 +145,12 @@ impl Pool {
     pub fn numbers(&self) -> Numbers {
         let state = self.state.lock();
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        // Those who gave up stay in the queue until it is their turn.
+        let waiting = state.waiting.iter().filter(|next| !next.grant.is_closed());
         Numbers {
             places_taken: state.places_taken,
             idle: count(state.idle.len()),
-            waiting: count(state.waiting.len()),
+            waiting: count(waiting.count()),
             pinned_sessions: self.pinned_sessions.load(Ordering::Relaxed),
             pinned: state.pinned.clone(),
         }

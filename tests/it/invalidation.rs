@@ -101,8 +101,9 @@ impl<'a> Readers<'a> {
         }
     }
 
-    /// The write is not visible yet: all get the old result, from wherever.
-    async fn assert_unseen(&mut self, context: &str) {
+    /// The write is not visible yet: all get the old result. Perhaps not from the cache, since code that is not
+    /// understood might have committed something already.
+    async fn assert_not_visible(&mut self, context: &str) {
         for (reader, script) in &mut self.readers {
             assert_eq!(reader.ask(script).await.rows(), self.before, "{context}");
         }
@@ -159,7 +160,7 @@ async fn walk(routes: &[Route], commits: &[Commit]) {
                     Commit::Explicit => {
                         form.run(&mut writer, "BEGIN").await;
                         form.run(&mut writer, route.write).await;
-                        readers.assert_unseen(&context).await;
+                        readers.assert_not_visible(&context).await;
                         form.run(&mut writer, "COMMIT").await;
                     }
                 }

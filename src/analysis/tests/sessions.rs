@@ -148,10 +148,7 @@ fn sessions_remember() {
             "SELECT txid_current()",
             "!stable_function [session_identity]",
         ),
-        (
-            "SELECT setseed(0.5)",
-            "!volatile_function [session_identity]",
-        ),
+        ("SELECT setseed(0.5)", "!volatile_function [random_seed]"),
     ]);
 }
 
