@@ -366,7 +366,6 @@ pub(super) fn session_effect(name: &str) -> Option<SessionEffect> {
         "pg_advisory_lock"
         | "pg_advisory_lock_shared"
         | "pg_advisory_unlock"
-        | "pg_advisory_unlock_all"
         | "pg_advisory_unlock_shared"
         | "pg_try_advisory_lock"
         | "pg_try_advisory_lock_shared" => Some(SessionEffect::AdvisoryLock),

@@ -6,6 +6,7 @@ mod catalog;
 mod checker;
 mod copy;
 mod demo;
+mod drivers;
 mod extended_lives;
 mod extended_query;
 mod hits;
