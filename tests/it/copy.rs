@@ -97,7 +97,6 @@ async fn data_goes_in_alike() {
             ],
             BOTH,
         ),
-        step(&[query("COPY nowhere FROM STDIN")]),
         // Flush and Sync mean nothing while data goes in.
         unfinished(&[query(COPY_IN)], 1),
         unfinished(&[copy_data(b"9\tnine\n"), flush(), sync(), copy_done()], 2),
@@ -153,6 +152,13 @@ async fn data_goes_in_alike_by_the_extended_protocol() {
         step(&[query("SELECT * FROM items ORDER BY id")]),
     ];
     twins.agree("extended COPY", &script).await;
+}
+
+#[tokio::test]
+async fn nothing_goes_into_a_table_that_is_not_there() {
+    let twins = Twins::new(SCHEMA).await;
+    let script = [step(&[query("COPY nowhere FROM STDIN")])];
+    twins.agree("no table", &script).await;
 }
 
 #[tokio::test]
