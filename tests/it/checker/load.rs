@@ -217,6 +217,8 @@ pub(super) enum WriteForm {
     Pipeline,
     /// CommandComplete comes with a Flush, long before the Sync that commits.
     Flushed,
+    /// So much is returned behind the write that its CommandComplete is sent ahead; the commit comes later.
+    Dawdling,
     /// A transaction that is rolled back: what it writes is never to be seen.
     RolledBack,
     /// A lone statement that fails.
@@ -232,6 +234,7 @@ pub(super) const BRIEF_WRITE_FORMS: &[WriteForm] = &[
     WriteForm::Named,
     WriteForm::Script,
     WriteForm::Pipeline,
+    WriteForm::Dawdling,
 ];
 
 /// Every form of writing.
@@ -243,6 +246,7 @@ pub(super) const WRITE_FORMS: &[WriteForm] = &[
     WriteForm::Script,
     WriteForm::Pipeline,
     WriteForm::Flushed,
+    WriteForm::Dawdling,
     WriteForm::RolledBack,
     WriteForm::Failed,
     WriteForm::FailedTransaction,
@@ -300,7 +304,8 @@ impl Writer {
             | WriteForm::Transaction
             | WriteForm::Script
             | WriteForm::Pipeline
-            | WriteForm::Flushed => {
+            | WriteForm::Flushed
+            | WriteForm::Dawdling => {
                 let version = register.begin();
                 self.write_version(place, form, version).await;
                 register.acknowledge(version);
@@ -344,6 +349,11 @@ impl Writer {
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 Script::new().sync()
             }
+            WriteForm::Dawdling => Script::new()
+                .statement(&sql, &parameters)
+                .statement("SELECT repeat('x', 20000)", &[])
+                .statement("SELECT pg_sleep(0.002)", &[])
+                .sync(),
             WriteForm::Transaction
             | WriteForm::RolledBack
             | WriteForm::Failed
