@@ -119,6 +119,16 @@ async fn writes_and_transactions_are_answered_alike() {
             "CLOSE c",
             "COMMIT",
         ],
+    ] {
+        let steps: Vec<Step> = script.iter().map(|sql| step(&[query(sql)])).collect();
+        twins.agree(script[0], &steps).await;
+    }
+}
+
+#[tokio::test]
+async fn the_state_of_a_session_shows_in_its_answers() {
+    let twins = Twins::new(SCHEMA).await;
+    for script in [
         &[
             "SET search_path = pg_catalog",
             "SELECT count(*) FROM readings",
@@ -130,7 +140,7 @@ async fn writes_and_transactions_are_answered_alike() {
             "SELECT taken FROM readings WHERE id = 1",
             "DISCARD ALL",
             "SELECT taken FROM readings WHERE id = 1",
-        ],
+        ][..],
         &[
             "CREATE TEMPORARY TABLE readings (own int)",
             "SELECT count(*) FROM readings",
