@@ -43,6 +43,8 @@ pub async fn run(config: Config) -> io::Result<()> {
     let accepting = tokio::spawn(edge::accept(clients, Arc::clone(&services)));
 
     wait_for_signal().await?;
+    // From here on `/health` says so, before the port is closed.
+    services.clients.begin_to_drain();
     accepting.abort();
     drain(&services).await;
     stop.cancel();
@@ -90,7 +92,7 @@ async fn drain(services: &Services) {
         clients = services.clients.connected(),
         "draining: running transactions may finish"
     );
-    if tokio::time::timeout(limit, services.clients.drain())
+    if tokio::time::timeout(limit, services.clients.all_gone())
         .await
         .is_err()
     {

@@ -29,9 +29,9 @@ impl Cache {
     /// An empty cache of at most `max_bytes`.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
-        let entries = moka::sync::Cache::builder()
+        let entries = moka::sync::Cache::<Box<[u8]>, Arc<Entry>>::builder()
             .max_capacity(max_bytes)
-            .weigher(|key: &Box<[u8]>, entry: &Arc<Entry>| {
+            .weigher(|key, entry| {
                 let bytes =
                     key.len() + entry.bytes().len() + entry.stamps().len() * 16 + ENTRY_OVERHEAD;
                 u32::try_from(bytes).unwrap_or(u32::MAX)

@@ -101,15 +101,17 @@ impl Clients {
             .map(|handle| Arc::clone(&handle.cancel))
     }
 
-    /// Asks every session to leave and turns new ones away. Resolves when all are gone.
-    pub async fn drain(&self) {
-        {
-            let mut state = self.state.lock();
-            state.draining = true;
-            for handle in state.sessions.values_mut() {
-                handle.leave.take();
-            }
+    /// Asks every session to leave and turns new ones away.
+    pub fn begin_to_drain(&self) {
+        let mut state = self.state.lock();
+        state.draining = true;
+        for handle in state.sessions.values_mut() {
+            handle.leave.take();
         }
+    }
+
+    /// Resolves when all are gone.
+    pub async fn all_gone(&self) {
         loop {
             let gone = self.all_gone.notified();
             if self.connected() == 0 {

@@ -89,9 +89,9 @@ impl Database {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         static NUMBERS: AtomicU32 = AtomicU32::new(1);
-        let statements = moka::sync::Cache::builder()
+        let statements = moka::sync::Cache::<Box<[u8]>, Arc<Statement>>::builder()
             .max_capacity(STATEMENTS_MAX_BYTES)
-            .weigher(|tail: &Box<[u8]>, _| u32::try_from(tail.len() + 600).unwrap_or(u32::MAX))
+            .weigher(|tail, _| u32::try_from(tail.len() + 600).unwrap_or(u32::MAX))
             .build_with_hasher(ahash::RandomState::new());
         Arc::new(Self {
             name: name.to_owned(),

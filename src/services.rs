@@ -15,6 +15,7 @@ use crate::freshness::flight::Flights;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::Slot;
 use crate::observe::Metrics;
+use crate::protocol::startup;
 use crate::upstream::connection::{Baseline, DatabaseId};
 use crate::upstream::pool::Settings;
 use crate::upstream::pools::Pools;
@@ -51,7 +52,7 @@ pub struct Context {
     /// The database's number.
     pub database: u32,
     /// The start-up parameters, sorted, but for those that no result depends on.
-    pub startup: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub startup: startup::Parameters,
     /// The settings it started with, but for those that no result depends on.
     pub baseline: Baseline,
 }

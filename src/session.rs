@@ -356,10 +356,13 @@ impl Session {
     }
 }
 
-/// What DISCARD ALL does not undo: loaded libraries, and whatever code keeps for itself (connections to other
-/// servers, a random seed, global variables of procedural languages).
-const BEYOND_DISCARD: SessionEffects =
-    SessionEffects::of(&[SessionEffect::Load, SessionEffect::UnknownCode]);
+/// What DISCARD ALL does not undo: loaded libraries, the seed of `random()`, and whatever code keeps for itself
+/// (connections to other servers, global variables of procedural languages).
+const BEYOND_DISCARD: SessionEffects = SessionEffects::of(&[
+    SessionEffect::Load,
+    SessionEffect::RandomSeed,
+    SessionEffect::UnknownCode,
+]);
 
 /// Must the session keep its connection after this?
 const fn ties(effect: SessionEffect) -> bool {
@@ -369,6 +372,7 @@ const fn ties(effect: SessionEffect) -> bool {
         | SessionEffect::Listen
         | SessionEffect::Load
         | SessionEffect::PreparedStatement
+        | SessionEffect::RandomSeed
         | SessionEffect::Sequence
         | SessionEffect::SessionIdentity
         | SessionEffect::Setting
@@ -396,6 +400,7 @@ const fn makes_untracked(effect: SessionEffect) -> bool {
         | SessionEffect::Listen
         | SessionEffect::LocalSetting
         | SessionEffect::PreparedStatement
+        | SessionEffect::RandomSeed
         | SessionEffect::Sequence
         | SessionEffect::SessionIdentity => false,
     }

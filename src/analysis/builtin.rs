@@ -366,7 +366,6 @@ pub(super) fn session_effect(name: &str) -> Option<SessionEffect> {
         "pg_advisory_lock"
         | "pg_advisory_lock_shared"
         | "pg_advisory_unlock"
-        | "pg_advisory_unlock_all"
         | "pg_advisory_unlock_shared"
         | "pg_try_advisory_lock"
         | "pg_try_advisory_lock_shared" => Some(SessionEffect::AdvisoryLock),
@@ -378,10 +377,10 @@ pub(super) fn session_effect(name: &str) -> Option<SessionEffect> {
         | "pg_current_xact_id_if_assigned"
         | "pg_export_snapshot"
         | "pg_my_temp_schema"
-        | "setseed"
         | "txid_current"
         | "txid_current_if_assigned"
         | "txid_current_snapshot" => Some(SessionEffect::SessionIdentity),
+        "setseed" => Some(SessionEffect::RandomSeed),
         _ => None,
     }
 }

@@ -26,6 +26,8 @@ pub enum SessionEffect {
     LocalSetting,
     /// A prepared statement made or run in SQL.
     PreparedStatement,
+    /// The seed of `random()`, which nothing undoes: `setseed`.
+    RandomSeed,
     /// The session's memory of sequences: `nextval`, `currval`, `lastval`, `setval`.
     Sequence,
     /// A value that tells sessions apart, which the client may compare later: its pid, a transaction id.
@@ -50,6 +52,7 @@ impl SessionEffect {
         Self::Load,
         Self::LocalSetting,
         Self::PreparedStatement,
+        Self::RandomSeed,
         Self::Sequence,
         Self::SessionIdentity,
         Self::Setting,
@@ -70,6 +73,7 @@ impl SessionEffect {
             Self::Load => "load",
             Self::LocalSetting => "local_setting",
             Self::PreparedStatement => "prepared_statement",
+            Self::RandomSeed => "random_seed",
             Self::Sequence => "sequence",
             Self::SessionIdentity => "session_identity",
             Self::Setting => "setting",

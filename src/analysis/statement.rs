@@ -4,7 +4,7 @@
 //! no arm of its own counts as DDL, which may change every table and the catalog.
 
 use pg_raw_parse::nodes;
-use pg_raw_parse::raw::{CURSOR_OPT_HOLD, DiscardMode, DropBehavior};
+use pg_raw_parse::raw::{CURSOR_OPT_HOLD, DiscardMode, DropBehavior, VariableSetKind};
 use pg_raw_parse::{Node, const_val::ConstValue};
 
 use super::collect::{collect, creates, is_temporary, relation_name};
@@ -244,7 +244,15 @@ fn setting(set: &nodes::VariableSetStmt, facts: &mut Facts) {
     if set.is_local || of_transaction || name.starts_with("transaction_") {
         facts.session.insert(SessionEffect::LocalSetting);
     }
-    if !set.is_local && !of_transaction {
+    // Back to what the session began with: for one that has changed nothing, no change; any other keeps what it
+    // has been noted for.
+    let resets = matches!(
+        set.kind,
+        VariableSetKind::VAR_SET_DEFAULT
+            | VariableSetKind::VAR_RESET
+            | VariableSetKind::VAR_RESET_ALL
+    );
+    if !set.is_local && !of_transaction && !resets {
         facts.session.insert(SessionEffect::Setting);
     }
 }

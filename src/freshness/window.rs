@@ -104,7 +104,6 @@ impl Freshness {
     }
 
     /// Opens a window over `slots` for a change that `backend` is about to be sent.
-    #[must_use]
     pub fn open(
         self: &Arc<Self>,
         slots: impl IntoIterator<Item = Slot>,

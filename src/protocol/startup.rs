@@ -57,13 +57,16 @@ pub struct CancelKey {
     pub secret: Box<[u8]>,
 }
 
+/// Names and values of a StartupMessage.
+pub type Parameters = Vec<(Box<[u8]>, Box<[u8]>)>;
+
 /// A StartupMessage: the version asked for and its parameters in order.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Startup {
     /// `major << 16 | minor`.
     pub version: u32,
     /// Names and values as they came; names may repeat, the last one counts.
-    pub parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub parameters: Parameters,
 }
 
 impl Startup {
@@ -173,7 +176,7 @@ pub fn read(buffer: &[u8]) -> Result<Option<(Packet, usize)>, Malformed> {
     Ok(Some((packet, length)))
 }
 
-fn parameters(mut body: &[u8]) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>, Malformed> {
+fn parameters(mut body: &[u8]) -> Result<Parameters, Malformed> {
     let mut parameters = Vec::new();
     loop {
         let (name, rest) = split_cstring(body).ok_or(Malformed::Layout)?;

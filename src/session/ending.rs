@@ -55,7 +55,10 @@ impl Session {
             // A server that is gone may have lost what it had already shown (asynchronous commits).
             self.services.freshness.words().bump_everything();
         }
+        self.judge_late();
         let remains = match self.pins {
+            // The catalog was not known while these ran, nor is it now.
+            _ if !self.unjudged.is_empty() => Remains::Lasting,
             pins if pins.is_empty() => Remains::Nothing,
             pins if pins.intersects(BEYOND_DISCARD) => Remains::Lasting,
             _ => Remains::Discardable,

@@ -88,7 +88,7 @@ impl Session {
             return self.skip(&frames).await;
         }
         let started = Instant::now();
-        self.awaits_sync = !frames.last().is_some_and(|frame| frame.tag == SYNC);
+        self.awaits_sync = frames.last().is_none_or(|frame| frame.tag != SYNC);
         let bypass = self.bypasses_cache();
         let served = if bypass.is_none() {
             self.serve_hits(&bytes, &frames, started).await?
@@ -299,7 +299,7 @@ impl Session {
 
     /// After an error: nothing is heard before the Sync.
     async fn skip(&mut self, frames: &Frames) -> Result<(), End> {
-        if !frames.last().is_some_and(|frame| frame.tag == SYNC) {
+        if frames.last().is_none_or(|frame| frame.tag != SYNC) {
             return Ok(());
         }
         self.skip_to_sync = false;

@@ -46,6 +46,10 @@ pub struct Pool {
 
 #[derive(Default)]
 struct State {
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection moves between leases, the queue and this list, and is large"
+    )]
     idle: Vec<Box<Connection>>,
     places_taken: u32,
     waiting: VecDeque<Waiting>,

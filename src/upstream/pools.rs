@@ -8,16 +8,14 @@ use parking_lot::Mutex;
 use super::pool::{Pool, Settings};
 use crate::freshness::window::Freshness;
 use crate::observe::Metrics;
-use crate::protocol::startup::Startup;
-
-type Key = Vec<(Box<[u8]>, Box<[u8]>)>;
+use crate::protocol::startup::{Parameters, Startup};
 
 /// Every pool. Looked into when a client comes or leaves, never for a query.
 pub struct Pools {
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
     freshness: Arc<Freshness>,
-    pools: Mutex<HashMap<Key, Arc<Pool>>>,
+    pools: Mutex<HashMap<Parameters, Arc<Pool>>>,
 }
 
 impl Pools {
@@ -36,7 +34,7 @@ impl Pools {
     /// that it is not swept away: [`Pool::client_left`] is owed.
     #[must_use]
     pub fn join(&self, startup: &Startup) -> Arc<Pool> {
-        let mut key: Key = startup.parameters.clone();
+        let mut key: Parameters = startup.parameters.clone();
         key.sort();
         let mut pools = self.pools.lock();
         let pool = pools.entry(key).or_insert_with(|| {

@@ -43,7 +43,7 @@ async fn a_server_agrees_with_itself() {
     let outcome = drive(&postgres.url(), &keys, LOAD, &Arc::default())
         .await
         .unwrap();
-    assert!(outcome.reads.len() > 0 && outcome.writes.len() > 0);
+    assert!(!outcome.reads.is_empty() && !outcome.writes.is_empty());
     assert_eq!(outcome.stale_reads, 0);
 
     let url = postgres.url();

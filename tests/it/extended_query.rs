@@ -228,7 +228,9 @@ async fn the_most_parameters_a_message_can_hold_arrive() {
         execute("", 0),
         sync(),
     ])];
-    twins.agree("65,535 parameters", &script).await;
+    twins
+        .agree_on_one_connection("65,535 parameters", &script, 2)
+        .await;
 }
 
 #[tokio::test]
@@ -250,7 +252,9 @@ async fn a_pipeline_far_larger_than_any_buffer_is_answered_alike() {
         sync(),
         query("SELECT count(*), sum(length(value)) FROM written"),
     ]);
-    twins.agree("a large batch", &[step(&messages)]).await;
+    twins
+        .agree_on_one_connection("a large batch", &[step(&messages)], 2)
+        .await;
     let row = vec![b'x'; 20 * 1024 * 1024];
     let script = [step(&[
         parse("", "SELECT $1::text, length($1)"),
@@ -259,5 +263,7 @@ async fn a_pipeline_far_larger_than_any_buffer_is_answered_alike() {
         execute("", 0),
         sync(),
     ])];
-    twins.agree("a large row", &script).await;
+    twins
+        .agree_on_one_connection("a large row", &script, 2)
+        .await;
 }

@@ -66,6 +66,11 @@ impl Wire {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    /// Ends the connection without a goodbye, as a killed client does: the other side gets a reset.
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// Sends bytes and returns everything up to the next ReadyForQuery.
     pub(crate) async fn ask(&mut self, bytes: &[u8]) -> Vec<Message> {
         self.send(bytes).await;
@@ -246,6 +251,11 @@ pub(crate) fn parse_typed(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
     let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
     let texts = format!("{name}\0{sql}\0");
     message(b'P', &[texts.as_bytes(), &count, &types])
+}
+
+/// Parse, Bind and Execute of the unnamed statement and portal.
+pub(crate) fn run(sql: &str) -> Vec<u8> {
+    [parse("", sql), bind("", "", &[]), execute("", 0)].concat()
 }
 
 /// A Bind with everything in text format.

@@ -14,7 +14,18 @@ fn sessions_remember() {
         ("SET SESSION AUTHORIZATION bob", "!not_a_read [setting]"),
         ("SET ROLE bob", "!not_a_read [setting]"),
         ("SET TIME ZONE 'UTC'", "!not_a_read [setting]"),
-        ("RESET ALL", "!not_a_read [setting]"),
+        ("RESET ALL", "!not_a_read"),
+        ("RESET search_path", "!not_a_read"),
+        ("SET search_path TO DEFAULT", "!not_a_read"),
+        (
+            "SET LOCAL search_path TO DEFAULT",
+            "!not_a_read [local_setting]",
+        ),
+        ("SET a.b = 1; RESET ALL", "!multi_statement [setting]"),
+        (
+            "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL",
+            "!multi_statement",
+        ),
         (
             "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
             "!not_a_read [setting]",
@@ -137,10 +148,7 @@ fn sessions_remember() {
             "SELECT txid_current()",
             "!stable_function [session_identity]",
         ),
-        (
-            "SELECT setseed(0.5)",
-            "!volatile_function [session_identity]",
-        ),
+        ("SELECT setseed(0.5)", "!volatile_function [random_seed]"),
     ]);
 }
 

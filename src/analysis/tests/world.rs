@@ -75,7 +75,7 @@ impl World {
             Volatility::Volatile,
             None,
             "random clock_timestamp nextval currval setval lastval set_config pg_sleep pg_notify gen_random_uuid \
-             pg_advisory_lock pg_advisory_xact_lock pg_try_advisory_lock_shared pg_advisory_unlock lo_create lowrite \
+             pg_advisory_lock pg_advisory_xact_lock pg_try_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all lo_create lowrite \
              query_to_xml ts_stat pg_reload_conf a_function_of_version_19 setseed",
         );
         rows.built_in_operators = [
