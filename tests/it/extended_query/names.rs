@@ -135,3 +135,28 @@ async fn statements_prepared_in_sql_are_bound_by_the_protocol() {
     ];
     twins.agree("prepared in SQL", &script).await;
 }
+
+#[tokio::test]
+async fn nothing_is_prepared_in_a_failed_transaction() {
+    let twins = Twins::new(SCHEMA).await;
+    let script = [
+        step(&[parse("s", ALL), sync()]),
+        step(&[query("BEGIN"), query("SELECT 1 / 0")]),
+        step(&[parse("t", ALL), sync()]),
+        step(&[
+            parse("end", "ROLLBACK"),
+            bind("", "end", &[]),
+            execute("", 0),
+            sync(),
+        ]),
+        step(&[
+            bind("", "t", &[]),
+            sync(),
+            bind("", "s", &[]),
+            execute("", 0),
+            sync(),
+        ]),
+        step(&[close_statement("s"), close_statement("end"), sync()]),
+    ];
+    twins.agree("failed transaction", &script).await;
+}
