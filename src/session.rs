@@ -17,14 +17,13 @@ mod relay;
 mod simple;
 mod transaction;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use client::{Client, Request};
-use outgoing::Renaming;
+use outgoing::{Portals, Renaming, Statements};
 use relay::Broken;
 use transaction::{Effects, Transaction};
 
@@ -84,8 +83,8 @@ pub struct Session {
     _admission: Admission,
 
     transaction: Transaction,
-    statements: HashMap<Box<[u8]>, Arc<Statement>>,
-    portals: HashMap<Box<[u8]>, Arc<Statement>>,
+    statements: Statements,
+    portals: Portals,
     /// What the pipeline so far did to the names of statements and portals.
     renamings: Vec<Renaming>,
     /// Statements that the request at hand closes by DEALLOCATE.
@@ -189,8 +188,8 @@ impl Session {
             _admission: admission,
             services,
             transaction: Transaction::default(),
-            statements: HashMap::new(),
-            portals: HashMap::new(),
+            statements: Statements::new(),
+            portals: Portals::new(),
             renamings: Vec::new(),
             deallocated: Vec::new(),
             server: None,

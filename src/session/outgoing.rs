@@ -10,14 +10,29 @@ use std::sync::Arc;
 use super::transaction::{Effects, MAY_CHANGE_SETTINGS};
 use crate::analysis::{Deallocate, Dialect};
 use crate::database::statement::{Plan, Statement};
-use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
+use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE, TransactionStatus};
 use crate::protocol::expect::{Expected, Origin};
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::*;
 use crate::upstream::connection::{Connection, Parsing, Unnamed};
 
-/// Statements and portals by the client's names.
-pub(super) type Named = HashMap<Box<[u8]>, Arc<Statement>>;
+/// Statements by the client's names.
+pub(super) type Statements = Names<Arc<Statement>>;
+
+/// Portals by the client's names. The unnamed one is missing while the server's, if it has one, is not what the
+/// client means.
+pub(super) type Portals = Names<Bound>;
+
+type Names<T> = HashMap<Box<[u8]>, T>;
+
+/// What a portal runs.
+#[derive(Clone)]
+pub(super) enum Bound {
+    /// This statement.
+    To(Arc<Statement>),
+    /// A statement that was prepared in SQL, or does not exist.
+    ToAnother,
+}
 
 /// The reply to a Close of the proxy's own.
 pub(super) const SWALLOWED_CLOSE: Expected<Parsing> = Expected::CloseComplete(Origin::Proxy);
@@ -26,8 +41,8 @@ pub(super) const SWALLOWED_CLOSE: Expected<Parsing> = Expected::CloseComplete(Or
 pub(super) struct Outgoing<'a> {
     pub(super) server: &'a mut Connection,
     pub(super) bytes: &'a mut Vec<u8>,
-    pub(super) statements: &'a mut Named,
-    pub(super) portals: &'a mut Named,
+    pub(super) statements: &'a mut Statements,
+    pub(super) portals: &'a mut Portals,
     pub(super) renamings: &'a mut Vec<Renaming>,
     /// The catalog's word: what was parsed under another is parsed anew.
     pub(super) catalog: u64,
@@ -50,7 +65,7 @@ pub(super) enum Renaming {
     /// Nothing.
     None,
     /// The name of a portal meant this before.
-    Portal(Box<[u8]>, Option<Arc<Statement>>),
+    Portal(Box<[u8]>, Option<Bound>),
     /// The name of a statement meant this before.
     Statement(Box<[u8]>, Option<Arc<Statement>>),
 }
@@ -68,7 +83,7 @@ impl Renaming {
     }
 
     /// As if the message had never come.
-    pub(super) fn undo(self, statements: &mut Named, portals: &mut Named) {
+    pub(super) fn undo(self, statements: &mut Statements, portals: &mut Portals) {
         match self {
             Self::None => {}
             Self::Portal(name, before) => drop(set(portals, &name, before)),
@@ -77,11 +92,11 @@ impl Renaming {
     }
 }
 
-/// Makes a name mean a statement, or nothing; returns what it meant before.
-fn set(named: &mut Named, name: &[u8], to: Option<Arc<Statement>>) -> Option<Arc<Statement>> {
+/// Makes a name mean something, or nothing; returns what it meant before.
+fn set<T>(names: &mut Names<T>, name: &[u8], to: Option<T>) -> Option<T> {
     match to {
-        Some(statement) => named.insert(name.into(), statement),
-        None => named.remove(name),
+        Some(meaning) => names.insert(name.into(), meaning),
+        None => names.remove(name),
     }
 }
 
@@ -137,10 +152,13 @@ impl Outgoing<'_> {
             return self.parse_taken_name(message, parse.name);
         }
         let statement = self.intern(parse.tail);
-        if self
-            .server
-            .prepared
-            .is_prepared_under(statement.id(), self.catalog)
+        // In a failed transaction only the server knows what may still be parsed.
+        let may_keep_back = self.server.status != TransactionStatus::Failed;
+        if may_keep_back
+            && self
+                .server
+                .prepared
+                .is_prepared_under(statement.id(), self.catalog)
         {
             self.server.prepared.touch(statement.id());
             self.server
@@ -162,8 +180,8 @@ impl Outgoing<'_> {
             .push(Renaming::Statement(name.into(), before));
     }
 
-    fn rename_portal(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
-        let before = set(self.portals, name, statement);
+    fn rename_portal(&mut self, name: &[u8], bound: Option<Bound>) {
+        let before = set(self.portals, name, bound);
         self.renamings.push(Renaming::Portal(name.into(), before));
     }
 
@@ -255,7 +273,11 @@ impl Outgoing<'_> {
             self.renamings.push(Renaming::None);
             return self.verbatim(message, Expected::BindComplete);
         };
-        self.rename_portal(bind.portal, self.statements.get(bind.statement).cloned());
+        let statement = self.statements.get(bind.statement).cloned();
+        self.rename_portal(
+            bind.portal,
+            Some(statement.map_or(Bound::ToAnother, Bound::To)),
+        );
         match self.prepare(bind.statement) {
             Some(name) => {
                 write_bind(self.bytes, bind.portal, &name, bind.tail);
@@ -287,8 +309,9 @@ impl Outgoing<'_> {
         if let Some(name) = portal {
             self.forget_stale_portal(name);
         }
-        match portal.and_then(|name| self.portals.get(name)).cloned() {
-            Some(statement) => {
+        let bound = portal.and_then(|name| self.portals.get(name)).cloned();
+        match bound {
+            Some(Bound::To(statement)) => {
                 let plan = (self.plan)(&statement);
                 self.effects.add(&statement, &plan);
                 if let Some(Deallocate::Name(name)) = statement.parsed().deallocates()
@@ -299,7 +322,10 @@ impl Outgoing<'_> {
                 }
                 self.executed.get_or_insert(statement);
             }
-            None => self.effects.add_unknown(),
+            // It has just been closed, so this can only fail.
+            None if portal == Some(b"") => {}
+            // A cursor declared in SQL is a portal, too.
+            Some(Bound::ToAnother) | None => self.effects.add_unknown(),
         }
         self.verbatim(message, Expected::Execution);
     }

@@ -1,5 +1,8 @@
 //! The extended query protocol: whatever PostgreSQL answers, the proxy answers, byte for byte.
 
+mod names;
+mod orders;
+
 use crate::twins::{Twins, step, unfinished};
 use crate::wire::*;
 
@@ -50,256 +53,6 @@ async fn drivers_usual_pipelines_are_answered_alike_and_become_hits() {
         step(&[close_statement("s"), sync()]),
     ];
     assert_eq!(twins.agree("flushed", &flushed).await, 6);
-}
-
-/// Runs each list of messages, with a Sync behind it, by both.
-async fn agree_on(scripts: &[(&str, Vec<Vec<u8>>)]) {
-    let twins = Twins::new(SCHEMA).await;
-    for (name, messages) in scripts {
-        let messages = [&messages[..], &[sync()]].concat();
-        twins.agree(name, &[step(&messages)]).await;
-    }
-}
-
-#[tokio::test]
-async fn portals_are_described_in_any_order() {
-    agree_on(&[
-        ("nothing", vec![]),
-        (
-            "empty",
-            vec![
-                parse("", ""),
-                bind("", "", &[]),
-                describe_portal(""),
-                execute("", 0),
-            ],
-        ),
-        ("only parse", vec![parse("", ALL)]),
-        ("parse and bind", vec![parse("", ALL), bind("", "", &[])]),
-        (
-            "describe only",
-            vec![parse("", ALL), describe_statement("")],
-        ),
-        (
-            "describe bound",
-            vec![parse("", ALL), bind("", "", &[]), describe_portal("")],
-        ),
-        (
-            "describe everything",
-            vec![
-                parse("", BY_ID),
-                describe_statement(""),
-                bind("", "", ONE),
-                describe_portal(""),
-                execute("", 0),
-            ],
-        ),
-        (
-            "execute undescribed",
-            vec![parse("", ALL), bind("", "", &[]), execute("", 0)],
-        ),
-        (
-            "describe behind execute",
-            vec![
-                parse("", ALL),
-                bind("", "", &[]),
-                execute("", 0),
-                describe_portal(""),
-            ],
-        ),
-    ])
-    .await;
-}
-
-#[tokio::test]
-async fn portals_are_executed_and_closed_in_any_order() {
-    agree_on(&[
-        (
-            "execute twice",
-            vec![
-                parse("", ALL),
-                bind("", "", &[]),
-                execute("", 0),
-                execute("", 0),
-            ],
-        ),
-        (
-            "close behind execute",
-            vec![
-                parse("", ALL),
-                bind("", "", &[]),
-                execute("", 0),
-                close_portal(""),
-            ],
-        ),
-        (
-            "execute the closed",
-            vec![
-                parse("", ALL),
-                bind("", "", &[]),
-                close_portal(""),
-                execute("", 0),
-            ],
-        ),
-        (
-            "two of one statement",
-            vec![
-                parse("", BY_ID),
-                bind("", "", ONE),
-                execute("", 0),
-                bind("", "", TWO),
-                execute("", 0),
-            ],
-        ),
-        (
-            "named portals",
-            vec![
-                parse("", BY_ID),
-                bind("a", "", ONE),
-                bind("b", "", TWO),
-                execute("b", 0),
-                execute("a", 0),
-                describe_portal("b"),
-                close_portal("a"),
-                execute("a", 0),
-            ],
-        ),
-    ])
-    .await;
-}
-
-#[tokio::test]
-async fn what_does_not_exist_is_answered_alike() {
-    agree_on(&[
-        (
-            "the same portal twice",
-            vec![
-                parse("", ALL),
-                bind("a", "", &[]),
-                bind("a", "", &[]),
-                execute("a", 0),
-            ],
-        ),
-        (
-            "row limits",
-            vec![
-                parse("", ALL),
-                bind("", "", &[]),
-                execute("", 2),
-                execute("", 2),
-                execute("", 2),
-            ],
-        ),
-        (
-            "no statement",
-            vec![bind("", "nothing", &[]), execute("", 0)],
-        ),
-        (
-            "no unnamed statement",
-            vec![close_statement(""), bind("", "", &[]), execute("", 0)],
-        ),
-        ("no portal", vec![execute("nothing", 0)]),
-        ("describe no portal", vec![describe_portal("nothing")]),
-        ("describe no statement", vec![describe_statement("nothing")]),
-        (
-            "close nothing",
-            vec![close_statement("nothing"), close_portal("nothing")],
-        ),
-        (
-            "syntax error",
-            vec![parse("", "SELEC"), bind("", "", &[]), execute("", 0)],
-        ),
-        (
-            "no table",
-            vec![
-                parse("", "SELECT * FROM nowhere"),
-                bind("", "", &[]),
-                execute("", 0),
-            ],
-        ),
-    ])
-    .await;
-}
-
-#[tokio::test]
-async fn what_does_not_fit_the_statement_is_answered_alike() {
-    agree_on(&[
-        (
-            "too few parameters",
-            vec![parse("", BY_ID), bind("", "", &[]), execute("", 0)],
-        ),
-        (
-            "bad value",
-            vec![
-                parse("", BY_ID),
-                bind("", "", &[Some(b"x")]),
-                execute("", 0),
-            ],
-        ),
-        (
-            "bad format",
-            vec![
-                parse("", BY_ID),
-                bind_formats("", "", &[7], ONE, &[]),
-                execute("", 0),
-            ],
-        ),
-        (
-            "bad binary value",
-            vec![
-                parse("", BY_ID),
-                bind_formats("", "", &[1], ONE, &[]),
-                execute("", 0),
-            ],
-        ),
-        (
-            "too many result formats",
-            vec![
-                parse("", BY_ID),
-                bind_formats("", "", &[], ONE, &[0, 1]),
-                execute("", 0),
-            ],
-        ),
-        (
-            "two statements",
-            vec![
-                parse("", "SELECT 1; SELECT 2"),
-                bind("", "", &[]),
-                execute("", 0),
-            ],
-        ),
-    ])
-    .await;
-}
-
-#[tokio::test]
-async fn errors_and_notices_amid_a_pipeline_are_answered_alike() {
-    agree_on(&[
-        (
-            "error in the middle",
-            vec![
-                parse("", ALL),
-                bind("", "", &[]),
-                execute("", 0),
-                parse("", "SELECT 1 / $1::int"),
-                bind("", "", &[Some(b"0")]),
-                execute("", 0),
-                parse("", ALL),
-                bind("", "", &[]),
-                execute("", 0),
-            ],
-        ),
-        (
-            "notices",
-            vec![
-                parse("", "SELECT noisy($1)"),
-                bind("", "", ONE),
-                describe_portal(""),
-                execute("", 0),
-            ],
-        ),
-    ])
-    .await;
 }
 
 #[tokio::test]
@@ -402,4 +155,115 @@ async fn several_reads_and_writes_in_one_pipeline_are_answered_alike() {
         ),
     ];
     assert!(twins.agree("pipelines", &script).await > 20);
+}
+
+#[tokio::test]
+async fn flushes_are_answered_alike() {
+    let twins = Twins::new(SCHEMA).await;
+    let script = [
+        unfinished(&[parse("", ALL), bind("", "", &[]), flush()], 2),
+        unfinished(&[describe_portal(""), flush()], 1),
+        unfinished(&[execute("", 2), flush()], 3),
+        unfinished(&[execute("", 0), flush()], 2),
+        unfinished(
+            &[
+                flush(),
+                parse("", "SELECT 1 / 0"),
+                bind("", "", &[]),
+                execute("", 0),
+                flush(),
+            ],
+            2,
+        ),
+        step(&[
+            parse("", ALL),
+            bind("", "", &[]),
+            execute("", 0),
+            flush(),
+            sync(),
+        ]),
+        step(&[flush(), sync()]),
+        unfinished(
+            &[parse("", ALL), bind("", "", &[]), execute("", 0), flush()],
+            6,
+        ),
+        step(&[sync()]),
+    ];
+    twins.agree("flushes", &script).await;
+}
+
+#[tokio::test]
+async fn everything_behind_an_error_is_ignored_up_to_the_sync() {
+    let twins = Twins::new(SCHEMA).await;
+    let script = [
+        unfinished(&[parse("", "SELEC"), flush()], 1),
+        unfinished(
+            &[
+                query("SELECT 1"),
+                bind("", "", &[]),
+                query("TRUNCATE written"),
+            ],
+            0,
+        ),
+        step(&[sync()]),
+        step(&[query("SELECT 2")]),
+    ];
+    twins.agree("ignored", &script).await;
+}
+
+#[tokio::test]
+async fn the_most_parameters_a_message_can_hold_arrive() {
+    let twins = Twins::new(SCHEMA).await;
+    let list: Vec<String> = (1..=65_535)
+        .map(|number| format!("${number}::int"))
+        .collect();
+    let sql = format!(
+        "SELECT count(*), sum(n) FROM unnest(ARRAY[{}]) AS n",
+        list.join(", ")
+    );
+    let values = vec![Some(&b"2"[..]); 65_535];
+    let script = [step(&[
+        parse("", &sql),
+        bind("", "", &values),
+        execute("", 0),
+        sync(),
+    ])];
+    twins
+        .agree_on_one_connection("65,535 parameters", &script, 2)
+        .await;
+}
+
+#[tokio::test]
+async fn a_pipeline_far_larger_than_any_buffer_is_answered_alike() {
+    let twins = Twins::new(SCHEMA).await;
+    let long = vec![b'v'; 1000];
+    let mut messages = vec![
+        query("TRUNCATE written"),
+        parse("", "INSERT INTO written VALUES ($1, $2)"),
+    ];
+    for number in 0..2000 {
+        let id = number.to_string();
+        messages.extend([
+            bind("", "", &[Some(id.as_bytes()), Some(&long)]),
+            execute("", 0),
+        ]);
+    }
+    messages.extend([
+        sync(),
+        query("SELECT count(*), sum(length(value)) FROM written"),
+    ]);
+    twins
+        .agree_on_one_connection("a large batch", &[step(&messages)], 2)
+        .await;
+    let row = vec![b'x'; 20 * 1024 * 1024];
+    let script = [step(&[
+        parse("", "SELECT $1::text, length($1)"),
+        bind("", "", &[Some(&row)]),
+        describe_portal(""),
+        execute("", 0),
+        sync(),
+    ])];
+    twins
+        .agree_on_one_connection("a large row", &script, 2)
+        .await;
 }

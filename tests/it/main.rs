@@ -7,7 +7,6 @@ mod checker;
 mod copy;
 mod demo;
 mod drivers;
-mod extended_lives;
 mod extended_query;
 mod hits;
 mod hostile;

@@ -1,21 +1,8 @@
-//! Statements, portals and pipelines over time: whatever PostgreSQL answers, the proxy answers, byte for byte.
+//! What a client calls its statements and portals, and how long they live.
 
+use super::{ALL, BY_ID, ONE, SCHEMA, TWO};
 use crate::twins::{Twins, step, unfinished};
 use crate::wire::*;
-
-const SCHEMA: &str = "
-CREATE TABLE readings (id int PRIMARY KEY, name text, amount numeric, flag bool, taken timestamptz);
-INSERT INTO readings VALUES (1, 'one', 1.50, true, '2024-01-01'), (2, NULL, NULL, NULL, NULL),
-    (3, 'three', -0.0, false, 'infinity');
-CREATE TABLE written (id int PRIMARY KEY, value text NOT NULL CHECK (value <> 'bad'));
-CREATE FUNCTION noisy(int) RETURNS int LANGUAGE plpgsql AS
-    'BEGIN RAISE NOTICE ''saw %'', $1; RETURN $1; END';
-";
-
-const ALL: &str = "SELECT * FROM readings ORDER BY id";
-const BY_ID: &str = "SELECT * FROM readings WHERE id = $1";
-const ONE: &[Option<&[u8]>] = &[Some(b"1")];
-const TWO: &[Option<&[u8]>] = &[Some(b"2")];
 
 #[tokio::test]
 async fn statements_outlive_transactions_and_connections() {
@@ -119,106 +106,57 @@ async fn portals_are_suspended_and_resumed_alike() {
 }
 
 #[tokio::test]
-async fn flushes_are_answered_alike() {
+async fn statements_prepared_in_sql_are_bound_by_the_protocol() {
     let twins = Twins::new(SCHEMA).await;
     let script = [
-        unfinished(&[parse("", ALL), bind("", "", &[]), flush()], 2),
-        unfinished(&[describe_portal(""), flush()], 1),
-        unfinished(&[execute("", 2), flush()], 3),
-        unfinished(&[execute("", 0), flush()], 2),
-        unfinished(
-            &[
-                flush(),
-                parse("", "SELECT 1 / 0"),
-                bind("", "", &[]),
-                execute("", 0),
-                flush(),
-            ],
-            2,
-        ),
+        step(&[query(
+            "PREPARE p (int) AS SELECT * FROM readings WHERE id = $1",
+        )]),
+        step(&[describe_statement("p"), sync()]),
         step(&[
-            parse("", ALL),
-            bind("", "", &[]),
+            bind("", "p", ONE),
+            describe_portal(""),
             execute("", 0),
-            flush(),
             sync(),
         ]),
-        step(&[flush(), sync()]),
-        unfinished(
-            &[parse("", ALL), bind("", "", &[]), execute("", 0), flush()],
-            6,
-        ),
-        step(&[sync()]),
+        step(&[
+            bind("a", "p", TWO),
+            execute("a", 1),
+            execute("a", 0),
+            sync(),
+        ]),
+        step(&[
+            query("BEGIN"),
+            query("DECLARE c CURSOR FOR SELECT id FROM readings ORDER BY id"),
+        ]),
+        step(&[execute("c", 2), describe_portal("c"), sync()]),
+        step(&[query("COMMIT"), query("DEALLOCATE p")]),
+        step(&[bind("", "p", ONE), execute("", 0), sync()]),
     ];
-    twins.agree("flushes", &script).await;
+    twins.agree("prepared in SQL", &script).await;
 }
 
 #[tokio::test]
-async fn everything_behind_an_error_is_ignored_up_to_the_sync() {
+async fn nothing_is_prepared_in_a_failed_transaction() {
     let twins = Twins::new(SCHEMA).await;
     let script = [
-        unfinished(&[parse("", "SELEC"), flush()], 1),
-        unfinished(
-            &[
-                query("SELECT 1"),
-                bind("", "", &[]),
-                query("TRUNCATE written"),
-            ],
-            0,
-        ),
-        step(&[sync()]),
-        step(&[query("SELECT 2")]),
-    ];
-    twins.agree("ignored", &script).await;
-}
-
-#[tokio::test]
-async fn the_most_parameters_a_message_can_hold_arrive() {
-    let twins = Twins::new(SCHEMA).await;
-    let list: Vec<String> = (1..=65_535)
-        .map(|number| format!("${number}::int"))
-        .collect();
-    let sql = format!(
-        "SELECT count(*), sum(n) FROM unnest(ARRAY[{}]) AS n",
-        list.join(", ")
-    );
-    let values = vec![Some(&b"2"[..]); 65_535];
-    let script = [step(&[
-        parse("", &sql),
-        bind("", "", &values),
-        execute("", 0),
-        sync(),
-    ])];
-    twins.agree("65,535 parameters", &script).await;
-}
-
-#[tokio::test]
-async fn a_pipeline_far_larger_than_any_buffer_is_answered_alike() {
-    let twins = Twins::new(SCHEMA).await;
-    let long = vec![b'v'; 1000];
-    let mut messages = vec![
-        query("TRUNCATE written"),
-        parse("", "INSERT INTO written VALUES ($1, $2)"),
-    ];
-    for number in 0..2000 {
-        let id = number.to_string();
-        messages.extend([
-            bind("", "", &[Some(id.as_bytes()), Some(&long)]),
+        step(&[parse("s", ALL), sync()]),
+        step(&[query("BEGIN"), query("SELECT 1 / 0")]),
+        step(&[parse("t", ALL), sync()]),
+        step(&[
+            parse("end", "ROLLBACK"),
+            bind("", "end", &[]),
             execute("", 0),
-        ]);
-    }
-    messages.extend([
-        sync(),
-        query("SELECT count(*), sum(length(value)) FROM written"),
-    ]);
-    twins.agree("a large batch", &[step(&messages)]).await;
-    let row = vec![b'x'; 20 * 1024 * 1024];
-    let script = [step(&[
-        parse("", "SELECT $1::text, length($1)"),
-        bind("", "", &[Some(&row)]),
-        describe_portal(""),
-        execute("", 0),
-        sync(),
-    ])];
-    twins.agree("a large row", &script).await;
+            sync(),
+        ]),
+        step(&[
+            bind("", "t", &[]),
+            sync(),
+            bind("", "s", &[]),
+            execute("", 0),
+            sync(),
+        ]),
+        step(&[close_statement("s"), close_statement("end"), sync()]),
+    ];
+    twins.agree("failed transaction", &script).await;
 }
