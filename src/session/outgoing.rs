@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::transaction::{Effects, MAY_CHANGE_SETTINGS};
 use crate::analysis::{Deallocate, Dialect};
 use crate::database::statement::{Plan, Statement};
-use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
+use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE, TransactionStatus};
 use crate::protocol::expect::{Expected, Origin};
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::*;
@@ -137,11 +137,13 @@ impl Outgoing<'_> {
             return self.parse_taken_name(message, parse.name);
         }
         let statement = self.intern(parse.tail);
-        if self
-            .server
-            .prepared
-            .is_prepared_under(statement.id(), self.catalog)
-        {
+        // A failed transaction takes a few statements only, and the server knows which.
+        let is_prepared = self.server.status != TransactionStatus::Failed
+            && self
+                .server
+                .prepared
+                .is_prepared_under(statement.id(), self.catalog);
+        if is_prepared {
             self.server.prepared.touch(statement.id());
             self.server
                 .owed
