@@ -43,13 +43,20 @@ impl Witness {
             direct: direct(&scene.stage).await,
             read: query(sql),
         };
+        witness.is_served(scene).await;
+        witness
+    }
+
+    /// Waits until its read is in the cache: the proxy knows the catalog as it is now.
+    async fn is_served(&mut self, scene: &Scene) -> String {
+        let mut seen = String::new();
         eventually(SOON, async || {
             let hits = scene.stage.hits().await;
-            witness.sees().await;
+            seen = self.sees().await;
             scene.stage.hits().await > hits
         })
         .await;
-        witness
+        seen
     }
 
     /// What the read returns. It is made twice, since the first may put a result into the cache.

@@ -197,7 +197,8 @@ async fn state_of_a_session_keeps_its_connection() {
         assert_eq!(pins(&stage).await, pin, "{sql}");
         assert_eq!(stage.stat("clients.pinned").await, 1);
         wire.ask(&query("DISCARD ALL")).await;
-        assert_eq!(pins(&stage).await, "", "{sql}");
+        // The answer is on its way before the session has drawn its own conclusions.
+        eventually(SOON, async || pins(&stage).await.is_empty()).await;
         // Without it, what the session left is discarded when it ends.
         wire.ask(&query(sql)).await;
         drop(wire);

@@ -9,8 +9,11 @@ use crate::wire::{self, Wire, errors, flush, message, query, sync, tags, values}
 const INSERT: &str = "INSERT INTO u VALUES (2)";
 const COUNT: &str = "SELECT count(*) FROM u";
 
+/// The catalog is known, so that nothing is closed merely for want of it.
 async fn shared_connection() -> Scene {
-    Scene::of(Stage::builder().config(ONE_CONNECTION), TABLES).await
+    let scene = Scene::of(Stage::builder().config(ONE_CONNECTION), TABLES).await;
+    Witness::new(&scene, READ).await;
+    scene
 }
 
 /// Another client uses the pool's only connection, in both protocols; then nothing of the update is left.
@@ -78,27 +81,45 @@ async fn a_pipeline_without_its_sync_is_not_committed_when_its_client_leaves() {
 
 #[tokio::test]
 async fn what_code_keeps_for_itself_does_not_outlive_its_session() {
+    no_connection_is_left_by(&[]).await;
+}
+
+/// A change of the catalog makes the proxy forget it, so what comes next is sent unjudged.
+#[tokio::test]
+async fn what_was_run_while_the_catalog_was_not_known_does_not_outlive_its_session() {
+    no_connection_is_left_by(&["CREATE TABLE fresh ()"]).await;
+}
+
+/// A client runs `before`, connects to a server from within its session, and leaves.
+async fn no_connection_is_left_by(before: &[&str]) {
     let scene = shared_connection().await;
     run(&mut direct(&scene.stage).await, "CREATE EXTENSION dblink").await;
     let mut next = client(&scene.stage).await;
-    let port = scene.stage.postgres.port();
-
     let mut first = client(&scene.stage).await;
-    let connect =
-        format!("dblink_connect('left', 'host=127.0.0.1 port={port} dbname=app user=keel')");
-    run(&mut first, &format!("SELECT {connect}")).await;
+    let port = scene.stage.postgres.port();
+    let target = format!("host=127.0.0.1 port={port} dbname=app user=keel");
+    for sql in before {
+        run(&mut first, sql).await;
+    }
+    let connect = format!("SELECT dblink_connect('left', '{target}')");
+    run(&mut first, &connect).await;
     drop(first);
     let left = "SELECT coalesce(dblink_get_connections()::text, 'none')";
     assert_eq!(run(&mut next, left).await, ["none"]);
-    drop(next);
+}
 
-    let draw = "SELECT random()";
+/// DISCARD ALL does not touch it.
+#[tokio::test]
+async fn a_seed_does_not_outlive_its_session() {
+    const SEED: &str = "SELECT setseed(0.5)";
+    const DRAW: &str = "SELECT random()";
+    let scene = shared_connection().await;
     let mut next = client(&scene.stage).await;
     let mut first = client(&scene.stage).await;
-    run(&mut first, "SELECT setseed(0.5)").await;
+    run(&mut first, SEED).await;
     drop(first);
-    let drawn = run(&mut next, draw).await;
+    let drawn = run(&mut next, DRAW).await;
     let mut direct = direct(&scene.stage).await;
-    run(&mut direct, "SELECT setseed(0.5)").await;
-    assert_ne!(drawn, run(&mut direct, draw).await);
+    run(&mut direct, SEED).await;
+    assert_ne!(drawn, run(&mut direct, DRAW).await);
 }

@@ -8,6 +8,7 @@ use crate::wire::{bind, errors, execute, parse, query, sync, tags};
 #[tokio::test]
 async fn forgetting_all_statements_within_a_text_does_not_confuse_another_client() {
     let scene = Scene::of(Stage::builder().config(ONE_CONNECTION), TABLES).await;
+    Witness::new(&scene, READ).await;
     let mut prepared = client(&scene.stage).await;
     let call = [bind("", "x", &[]), execute("", 0), sync()].concat();
     let prepare = [parse("x", UNCACHED), call.clone()].concat();

@@ -67,12 +67,14 @@ async fn a_database_is_the_same_by_a_longer_name() {
     let port = scene.stage.proxy.port();
     let mut reader = Wire::login(port, &name).await;
     let mut writer = Wire::login(port, &format!("{name}xx")).await;
-    eventually(SOON, async || {
-        let hits = scene.stage.hits().await;
-        run(&mut reader, READ).await;
-        scene.stage.hits().await > hits
-    })
-    .await;
+    for client in [&mut writer, &mut reader] {
+        eventually(SOON, async || {
+            let hits = scene.stage.hits().await;
+            run(client, READ).await;
+            scene.stage.hits().await > hits
+        })
+        .await;
+    }
     run(&mut writer, UPDATE).await;
     assert_eq!(run(&mut reader, READ).await, ["11"]);
     assert_eq!(run(&mut writer, READ).await, ["11"]);

@@ -89,6 +89,28 @@ async fn statements_closed_behind_an_error_are_still_there() {
 }
 
 #[tokio::test]
+async fn a_failed_transaction_takes_no_statement_but_its_end() {
+    let twins = Twins::new(TABLE).await;
+    let text = "SELECT v, random() > 2 FROM t";
+    let script = [
+        step(&[parse("known", text), parse("end", "ROLLBACK"), sync()]),
+        step(&[query("BEGIN"), query("SELECT 1 / 0")]),
+        step(&[parse("new", text), sync()]),
+        step(&[parse("", "ROLLBACK"), close_statement("known"), sync()]),
+        step(&[bind("", "end", &[]), execute("", 0), sync()]),
+        step(&[bind("", "new", &[]), execute("", 0), sync()]),
+        step(&[
+            parse("new", text),
+            bind("", "new", &[]),
+            execute("", 0),
+            sync(),
+        ]),
+        step(&[close_statement("end"), close_statement("new"), sync()]),
+    ];
+    twins.agree("a failed transaction", &script).await;
+}
+
+#[tokio::test]
 async fn the_unnamed_statement_is_what_it_was_before_the_error() {
     let twins = Twins::new(TABLE).await;
     let use_it = || step(&[bind("", "", &[]), execute("", 0), sync()]);

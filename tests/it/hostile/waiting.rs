@@ -1,6 +1,6 @@
 //! Clients that hold up others.
 
-use super::{TABLES, client, direct, run};
+use super::{READ, TABLES, Witness, client, direct, run};
 use crate::scene::{SOON, Scene};
 use crate::support::{self, Stage, eventually};
 use crate::wire::{query, tags, values};
@@ -13,6 +13,7 @@ async fn a_client_that_does_not_read_holds_up_nobody_with_the_same_text() {
         format!("SELECT repeat('x', 1000) FROM generate_series(1, {ROWS}), t WHERE t.id = 1");
     let config = "[cache]\nresult_max_bytes = \"128MiB\"\n";
     let scene = Scene::of(Stage::builder().config(config), TABLES).await;
+    Witness::new(&scene, READ).await;
     let mut other = client(&scene.stage).await;
     let mut deaf = client(&scene.stage).await;
     deaf.send(&query(&text)).await;
@@ -40,22 +41,28 @@ async fn a_free_place_goes_to_the_login_that_can_use_it() {
     let second = support::client(&url).await;
     // Its login takes the place of an idle connection.
     let third = support::client(&url).await;
-    // Only the end of this session ends what it has done to its connection.
-    first.batch_execute("SELECT setseed(0.5)").await.unwrap();
-    second.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    for holder in [&first, &second] {
+        holder.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    }
 
     let in_front = tokio::spawn(async move { third.simple_query("SELECT random()").await });
     until_waiting(&stage, 1).await;
     let login = tokio::spawn(async move { support::client(&url).await });
     until_waiting(&stage, 2).await;
-    drop(first);
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE usename = 'guest' AND state = 'idle in transaction' ORDER BY backend_start LIMIT 1";
+    stage.arrange(terminate).await;
     let fourth = login.await.expect("the login gets the place");
     in_front
         .await
         .unwrap()
         .expect("the connection that the login has opened is then free");
     fourth.batch_execute("SELECT 1").await.unwrap();
-    second.batch_execute("COMMIT").await.unwrap();
+    let mut ended = 0;
+    for holder in [first, second] {
+        ended += usize::from(holder.batch_execute("COMMIT").await.is_err());
+    }
+    assert_eq!(ended, 1);
 }
 
 /// Waits until so many clients wait for a server connection.
