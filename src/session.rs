@@ -95,8 +95,9 @@ pub struct Session {
     untracked: bool,
     /// Code that is not understood has run, and nobody has looked yet whether it left temporary objects.
     temporary_unsure: bool,
-    /// Statements that were sent while the catalog was not known, and may have changed the session.
-    unjudged: Vec<Arc<Statement>>,
+    /// Statements that were sent while the catalog was not known, and what may be left of their effects on the
+    /// session.
+    unjudged: Vec<(Arc<Statement>, SessionEffects)>,
     /// A pipeline has been sent in part; its Sync is still to come.
     pipeline_open: bool,
     /// The request at hand is a pipeline whose Sync has not come yet.
@@ -268,6 +269,7 @@ impl Session {
 
     /// Ties the session to its server connection, if the request may leave something behind on it.
     fn pin(&mut self, effects: SessionEffects) {
+        self.temporary_unsure |= effects.contains(SessionEffect::UnknownCode);
         for &effect in SessionEffect::ALL {
             if !effects.contains(effect) || !ties(effect) || self.pins.contains(effect) {
                 continue;
@@ -291,13 +293,13 @@ impl Session {
     /// Finds out what statements may have done to the session that were sent before the catalog was known.
     /// Until then the session keeps its connection and stays away from the cache.
     fn judge_late(&mut self) {
-        while let Some(statement) = self.unjudged.pop() {
+        while let Some((statement, remaining)) = self.unjudged.pop() {
             let plan = self.database.plan(&statement);
             if plan.is_blind && !self.database.is_catalog_out_of_reach() {
-                self.unjudged.push(statement);
+                self.unjudged.push((statement, remaining));
                 return;
             }
-            self.pin(plan.session);
+            self.pin(plan.session.intersection(remaining));
         }
     }
 

@@ -101,6 +101,12 @@ impl SessionEffects {
         self.0 & effect.bit() != 0
     }
 
+    /// What both sets hold.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Adds `effect`.
     pub const fn insert(&mut self, effect: SessionEffect) {
         self.0 |= effect.bit();

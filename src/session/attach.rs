@@ -1,5 +1,7 @@
 //! Getting hold of a server connection and sending it a request, with its commit window open.
 
+use std::sync::Arc;
+
 use super::client::Client;
 use super::outgoing::Renaming;
 use super::record::Recording;
@@ -45,7 +47,7 @@ impl Session {
 
     /// Tells the client of settings that differ on this connection from what it was last told.
     fn tell_settings(&mut self, server: &Connection) {
-        if std::sync::Arc::ptr_eq(&self.told_settings, &server.parameters) {
+        if Arc::ptr_eq(&self.told_settings, &server.parameters) {
             return;
         }
         for (name, value) in server.parameters.iter() {
@@ -86,14 +88,18 @@ impl Session {
             self.services.prepared_transactions.forget_all();
         }
         let is_whole = !self.pipeline_open;
-        let ties = (self.pins, self.untracked, self.unjudged.len());
+        let (pins, untracked) = (self.pins, self.untracked);
+        let (temporary_unsure, unjudged) = (self.temporary_unsure, self.unjudged.len());
         self.pin(effects.session);
         if effects.forgets_untold() {
-            let mut unknown = SessionEffects::default();
-            unknown.insert(SessionEffect::UnknownCode);
-            self.pin(unknown);
+            self.pin(SessionEffects::of(&[SessionEffect::UnknownCode]));
         }
-        self.unjudged.extend(part.unjudged.iter().cloned());
+        let all = SessionEffects::of(SessionEffect::ALL);
+        self.unjudged.extend(
+            part.unjudged
+                .iter()
+                .map(|statement| (Arc::clone(statement), all)),
+        );
         let server = self.server.as_mut().expect("still attached");
         if part.runs_something() {
             self.services.metrics.add(Counter::UpstreamQueries, 1);
@@ -108,9 +114,9 @@ impl Session {
         self.to_server.shrink_to(64 * 1024);
         match carried {
             Ok(told) if is_whole && ran_nothing(&told, part) => {
-                let (pins, untracked, unjudged) = ties;
                 self.unpin(pins);
                 self.untracked = untracked;
+                self.temporary_unsure = temporary_unsure;
                 self.unjudged.truncate(unjudged);
                 self.note_forgetting(&told, part);
                 self.settle(&told, &Effects::default())?;
@@ -118,7 +124,6 @@ impl Session {
             }
             Ok(told) => {
                 self.note_forgetting(&told, part);
-                self.temporary_unsure |= effects.session.contains(SessionEffect::UnknownCode);
                 self.settle(&told, effects)?;
                 self.look_for_temporary_objects().await?;
                 Ok(told)
@@ -146,7 +151,7 @@ impl Session {
             .map_err(Broken::Server)?;
         self.temporary_unsure = false;
         if !has_none {
-            self.pin([SessionEffect::Temporary].into_iter().collect());
+            self.pin(SessionEffects::of(&[SessionEffect::Temporary]));
         }
         Ok(())
     }
@@ -291,6 +296,9 @@ impl Session {
         }
         if discards && told.tag == b"DISCARD ALL" {
             self.unpin(BEYOND_DISCARD);
+            for (_, remaining) in &mut self.unjudged {
+                *remaining = BEYOND_DISCARD;
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::cache::key::StatementId;
 use crate::freshness::window::{Backend, Window};
 use crate::protocol::backend::{self, TransactionStatus};
 use crate::protocol::expect::Expectations;
-use crate::protocol::frame;
+use crate::protocol::frame::{self, HEADER};
 use crate::protocol::frontend;
 
 /// How much is read from a server at once.
@@ -326,11 +326,8 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or loses step, or the query fails.
     pub async fn run(&mut self, sql: &[u8]) -> io::Result<()> {
-        let mut message = Vec::with_capacity(sql.len() + 6);
-        frontend::write_query(&mut message, sql);
-        self.send(&message).await?;
         let mut failed = false;
-        self.until_ready(|tag, _| failed |= tag == backend::ERROR_RESPONSE)
+        self.ask(sql, |tag, _| failed |= tag == backend::ERROR_RESPONSE)
             .await?;
         if failed {
             Err(io::ErrorKind::InvalidData.into())
@@ -344,16 +341,23 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or loses step.
     pub async fn asks_true(&mut self, sql: &[u8]) -> io::Result<bool> {
-        let mut message = Vec::with_capacity(sql.len() + 6);
-        frontend::write_query(&mut message, sql);
-        self.prepared.unnamed = Unnamed::Absent;
-        self.send(&message).await?;
         let mut is_true = false;
         // One column, one byte long: `t`.
         let yes = [0, 1, 0, 0, 0, 1, b't'];
-        self.until_ready(|tag, body| is_true |= tag == backend::DATA_ROW && body == yes)
-            .await?;
+        self.ask(sql, |tag, body| {
+            is_true |= tag == backend::DATA_ROW && body == yes;
+        })
+        .await?;
         Ok(is_true)
+    }
+
+    /// Sends a simple query, which does away with the unnamed statement, and reads its replies to the end.
+    async fn ask(&mut self, sql: &[u8], look: impl FnMut(u8, &[u8])) -> io::Result<()> {
+        let mut message = Vec::with_capacity(sql.len() + HEADER + 1);
+        frontend::write_query(&mut message, sql);
+        self.prepared.unnamed = Unnamed::Absent;
+        self.send(&message).await?;
+        self.until_ready(look).await
     }
 
     /// Reads up to the next ReadyForQuery, showing every frame to `look`.

@@ -225,6 +225,25 @@ async fn state_of_a_session_keeps_its_connection() {
 }
 
 #[tokio::test]
+async fn what_was_discarded_before_it_was_understood_ties_nobody() {
+    let stage = stage("[pool]\nmax = 1\nmin = 1\n").await;
+    let mut wire = login(&stage).await;
+    // The catalog is loaded anew, and the lock is judged when that is done.
+    for sql in [
+        "CREATE TABLE fresh ()",
+        "SELECT pg_advisory_lock(1)",
+        "DISCARD ALL",
+    ] {
+        wire.ask(&query(sql)).await;
+    }
+    eventually(SOON, async || {
+        let stats = stage.proxy.stats().await.unwrap();
+        stats["pools"][0]["idle"] == 1
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn notifications_come_while_the_client_is_idle() {
     let stage = stage("").await;
     let mut listener = login(&stage).await;

@@ -100,6 +100,22 @@ async fn a_trigger_made_while_an_update_waits_in_half_a_pipeline_is_followed() {
     assert_eq!(overtaken.witness.sees().await, "1");
 }
 
+/// A function that is sent while the catalog is not known is found out later to be code that is not understood.
+#[tokio::test]
+async fn a_temporary_view_made_while_the_catalog_was_not_known_writes_to_another() {
+    let scene = Scene::new(AUDITED).await;
+    let mut hostile = client(&scene.stage).await;
+    let hide =
+        format!("CREATE FUNCTION hide() RETURNS void LANGUAGE plpgsql AS 'BEGIN {VIEW}; END'");
+    run(&mut hostile, &hide).await;
+    let mut witness = Witness::new(&scene, "SELECT count(*) FROM base").await;
+    run(&mut hostile, "CREATE TABLE fresh ()").await;
+    run(&mut hostile, "SELECT hide()").await;
+    witness.is_served(&scene).await;
+    run(&mut hostile, INSERT).await;
+    assert_eq!(witness.sees().await, "1");
+}
+
 #[tokio::test]
 async fn a_temporary_view_in_the_place_of_a_table_writes_to_another() {
     let scene = Scene::new(AUDITED).await;

@@ -23,6 +23,27 @@ async fn forgetting_all_statements_within_a_text_does_not_confuse_another_client
     }
 }
 
+/// The ROLLBACK that cleans up behind a client is a simple query, and does away with the unnamed statement.
+#[tokio::test]
+async fn cleaning_up_behind_a_client_takes_the_unnamed_statement_from_nobody() {
+    const ABOVE: &str = "SELECT v FROM t WHERE v > $1 ORDER BY v";
+    let scene = Scene::of(Stage::builder().config(ONE_CONNECTION), TABLES).await;
+    Witness::new(&scene, READ).await;
+    let above = |value| [bind("", "", &[Some(value)]), execute("", 0), sync()].concat();
+    let mut stayed = client(&scene.stage).await;
+    let mut gone = client(&scene.stage).await;
+    for wire in [&mut stayed, &mut gone] {
+        let reply = wire.ask(&[parse("", ABOVE), above(b"0")].concat()).await;
+        assert_eq!(tags(&reply), "12DDCZ");
+    }
+    run(&mut gone, "BEGIN").await;
+    let reply = gone.ask(&[parse("", ABOVE), above(b"1")].concat()).await;
+    assert_eq!(tags(&reply), "12DDCZ");
+    drop(gone);
+    let reply = stayed.ask(&above(b"15")).await;
+    assert_eq!(tags(&reply), "2DCZ", "{reply:?}");
+}
+
 /// The unnamed portal of the outer transaction is there again after ROLLBACK TO, and the Bind that would
 /// have replaced it was skipped.
 #[tokio::test]
