@@ -43,10 +43,7 @@ use crate::upstream::cancel::CancelSlot;
 use crate::upstream::connection::{Baseline, Farewell, Parameters};
 use crate::upstream::settings::unchanged;
 use crate::upstream::socket::Socket;
-use crate::upstream::{
-    lease::Lease,
-    pool::{Kind, Pool},
-};
+use crate::upstream::{kind::Kind, lease::Lease, pool::Pool};
 
 /// Why a session ends, or a request of it.
 #[derive(Debug, thiserror::Error)]

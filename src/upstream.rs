@@ -5,6 +5,7 @@
 
 pub mod cancel;
 pub mod connection;
+pub mod kind;
 pub mod lease;
 pub mod login;
 pub mod pool;

@@ -85,25 +85,7 @@ impl Session {
     ) -> Result<Told, End> {
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
-        let services = &self.services;
-        let mut exposed = self
-            .transaction
-            .exposes(effects, |gid| services.prepared_transactions.writes(gid));
-        if effects.session.contains(SessionEffect::UnknownCode) {
-            // Code may commit by itself, over a connection of its own.
-            transaction::merge(&mut exposed, &effects.writes);
-        }
-        if self.may_run_hidden_code(part) {
-            transaction::merge(&mut exposed, &[Slot::EVERYTHING, Slot::CATALOG]);
-            self.transaction.remember_everything();
-        }
-        self.expose(exposed);
-        self.widen_if_outdated(effects);
-        self.transaction.sent(effects);
-        if effects.boundary == Boundary::Script {
-            // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
-            self.services.prepared_transactions.forget_all();
-        }
+        self.open_window(effects, part);
         let is_whole = !self.pipeline_open;
         let (pins, untracked) = (self.pins, self.untracked);
         let touched = self.touched.clone();
@@ -155,6 +137,29 @@ impl Session {
                 self.undo_void(&told);
                 Err(told.farewell.map_or(broken.into(), End::Fatal))
             }
+        }
+    }
+
+    /// Opens the window over everything that a request may make visible, and remembers what it may change.
+    fn open_window(&mut self, effects: &Effects, part: &Effects) {
+        let services = &self.services;
+        let mut exposed = self
+            .transaction
+            .exposes(effects, |gid| services.prepared_transactions.writes(gid));
+        if effects.session.contains(SessionEffect::UnknownCode) {
+            // Code may commit by itself, over a connection of its own.
+            transaction::merge(&mut exposed, &effects.writes);
+        }
+        if self.may_run_hidden_code(part) {
+            transaction::merge(&mut exposed, &[Slot::EVERYTHING, Slot::CATALOG]);
+            self.transaction.remember_everything();
+        }
+        self.expose(exposed);
+        self.widen_if_outdated(effects);
+        self.transaction.sent(effects);
+        if effects.boundary == Boundary::Script {
+            // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
+            self.services.prepared_transactions.forget_all();
         }
     }
 

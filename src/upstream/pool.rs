@@ -17,9 +17,9 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use super::connection::{Baseline, Connection, Health};
+use super::kind::Kind;
 use super::lease::{Lease, Place};
 use super::login::{self, Credentials};
-use super::settings::{self, Changes, leaves_no_trace};
 use crate::config;
 use crate::freshness::window::Freshness;
 use crate::observe::{Counter, Metrics};
@@ -64,12 +64,10 @@ impl State {
     /// The idle connection that a session of this kind gets: best the one that needs no other settings.
     fn choose(&self, kind: &Kind) -> Option<usize> {
         let can_connect = self.credentials.is_some();
-        let mut idle = self.idle.iter();
-        idle.rposition(|connection| kind.matches(connection))
-            .or_else(|| {
-                let mut idle = self.idle.iter();
-                idle.rposition(|connection| kind.admits(connection, can_connect))
-            })
+        let idle = self.idle.iter().enumerate();
+        idle.filter(|(_, connection)| kind.admits(connection, can_connect))
+            .max_by_key(|(_, connection)| kind.matches(connection))
+            .map(|(at, _)| at)
     }
 }
 
@@ -81,31 +79,6 @@ struct Waiting {
 enum Wants {
     Connection(Kind),
     Place,
-}
-
-/// What a session needs of a connection: the settings it started with, and its own changes to them, which can be
-/// given to a connection that has others.
-#[derive(Clone, Debug)]
-pub struct Kind {
-    /// The settings that the connection has started with.
-    pub baseline: Arc<Baseline>,
-    /// What the session has changed.
-    pub changes: Arc<Changes>,
-}
-
-impl Kind {
-    /// Can the session use it at all? Where no other can be opened, the trace that an application's own settings
-    /// leave is put up with.
-    fn admits(&self, connection: &Connection, can_connect: bool) -> bool {
-        same(&connection.baseline, &self.baseline)
-            && (!can_connect || leaves_no_trace(&connection.changes, &self.changes))
-    }
-
-    /// Is it as the session would leave it?
-    fn matches(&self, connection: &Connection) -> bool {
-        same(&connection.baseline, &self.baseline)
-            && settings::same(&connection.changes, &self.changes)
-    }
 }
 
 enum Grant {
@@ -273,7 +246,7 @@ impl Pool {
             },
         };
         let connection = self.connect(place).await?;
-        if !same(&connection.baseline, &kind.baseline) {
+        if !kind.has_baseline_of(&connection) {
             // The role's or database's settings changed since the client logged in.
             self.release(Box::new(connection));
             return Err(Error::LoginRequired);
@@ -504,10 +477,6 @@ enum Attempt {
     Lease(Lease),
     Connect(Place),
     Wait(oneshot::Receiver<Grant>),
-}
-
-fn same(a: &Arc<Baseline>, b: &Arc<Baseline>) -> bool {
-    Arc::ptr_eq(a, b) || a == b
 }
 
 /// How often [`Pool::maintain`] is to be called.
