@@ -139,6 +139,10 @@ pub struct Arrival {
 /// How soon a session that waits for the catalog looks for it again.
 const JUDGE_AGAIN: Duration = Duration::from_millis(20);
 
+/// How long a part of a pipeline waits for its Sync or Flush. The server would act on it at once, and tell of an
+/// error without being asked to; but mostly the rest is on its way, and a whole pipeline can be a hit.
+const PART_PATIENCE: Duration = Duration::from_millis(10);
+
 /// How much of a slow query's text is logged.
 const SLOW_QUERY_LOG_BYTES: usize = 2000;
 
@@ -227,11 +231,13 @@ impl Session {
             return Err(End::ShuttingDown);
         }
         let judging = !self.unjudged.is_empty();
+        let has_part = self.client.has_part;
         let Some(server) = &mut self.server else {
             tokio::select! {
                 biased;
                 received = self.client.receive() => received.map_err(Broken::Client)?,
                 _ = &mut self.membership.leave, if !self.leaving => self.leaving = true,
+                () = tokio::time::sleep(PART_PATIENCE), if has_part => self.client.hands_on_part = true,
             }
             return Ok(());
         };
@@ -247,6 +253,7 @@ impl Session {
                 }
             }
             _ = &mut self.membership.leave, if !self.leaving => self.leaving = true,
+            () = tokio::time::sleep(PART_PATIENCE), if has_part => self.client.hands_on_part = true,
             () = tokio::time::sleep(JUDGE_AGAIN), if judging => self.release_if_free(),
         }
         Ok(())

@@ -40,6 +40,10 @@ pub(super) struct Client {
     pub(super) inbox: BytesMut,
     /// What goes out with the next flush.
     pub(super) outbox: Vec<u8>,
+    /// Whole messages of a pipeline have come, and neither a Sync nor a Flush behind them.
+    pub(super) has_part: bool,
+    /// Do not wait for what is behind them any longer.
+    pub(super) hands_on_part: bool,
 }
 
 impl Client {
@@ -48,6 +52,8 @@ impl Client {
             socket,
             inbox,
             outbox: Vec::with_capacity(1024),
+            has_part: false,
+            hands_on_part: false,
         }
     }
 
@@ -107,8 +113,10 @@ impl Client {
                 _ => return Ok(Some(Request::Terminate)),
             }
         }
-        let is_long = at > SEGMENT_MAX_BYTES;
-        Ok(is_long.then(|| self.segment(frames)))
+        let is_due = at > SEGMENT_MAX_BYTES || (at > 0 && self.hands_on_part);
+        self.has_part = at > 0 && !is_due;
+        self.hands_on_part = false;
+        Ok(is_due.then(|| self.segment(frames)))
     }
 
     fn segment(&mut self, frames: Frames) -> Request {

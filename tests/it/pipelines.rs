@@ -1,6 +1,7 @@
 //! Pipelines that arrive in parts: what the first part wrote is not forgotten when the last part comes.
 
 use crate::support::Stage;
+use crate::twins::{Twins, step, unfinished};
 use crate::wire::*;
 use pgkeel_bench::sandbox::Auth;
 
@@ -124,4 +125,21 @@ async fn what_is_not_sql_ties_no_connection_and_voids_no_result() {
     let dynamic = "DO $$ BEGIN EXECUTE 'SELEC 1'; END $$";
     assert_eq!(errors(&writer.ask(&query(dynamic)).await), ["42601"]);
     assert_eq!(stage.stat("clients.pinned").await, 1);
+}
+
+/// The server acts on a pipeline before its Sync has come, and tells of an error at once.
+#[tokio::test]
+async fn an_error_is_told_before_the_sync_has_come() {
+    let twins = Twins::new("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let insert = "INSERT INTO t VALUES (1)";
+    let script = [
+        step(&[query("BEGIN")]),
+        unfinished(
+            &[run("SELECT 1"), run(insert), run(insert), run(insert)],
+            10,
+        ),
+        step(&[sync()]),
+        step(&[query("ROLLBACK")]),
+    ];
+    twins.agree("errors without a Sync", &script).await;
 }
