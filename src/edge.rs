@@ -16,7 +16,6 @@ use crate::protocol::backend::{Severity, write_error};
 use crate::protocol::startup::{self, CancelKey, Packet, Startup};
 use crate::services::Services;
 use crate::session::Session;
-use crate::upstream::cancel;
 use crate::upstream::socket::Socket;
 
 /// How long a client may take to say who it is.
@@ -140,10 +139,12 @@ async fn greet(
         }
     };
     services.metrics.add(Counter::ClientsAccepted, 1);
+    let route = services.servers.route(&startup);
+    let startup = route.rename(startup);
     if startup.replication() {
-        return passthrough::run(newcomer, startup, &services, admission).await;
+        return passthrough::run(newcomer, startup, route, &services, admission).await;
     }
-    let pool = services.pools.join(&startup);
+    let pool = services.pools.join(route, &startup);
     let member = login::PoolMember::new(pool);
     let relayed = login::relay(&mut newcomer, member.pool(), &startup, &services);
     match tokio::time::timeout(LOGIN_LIMIT, relayed).await?? {
@@ -166,7 +167,7 @@ async fn enter(
         messages,
     } = welcome;
     services
-        .database(&connection.baseline.database)
+        .database(&connection.baseline.database, member.pool().route())
         .first_load()
         .await;
     let membership = admission.enter(key.pid, key.secret.len());
@@ -188,19 +189,14 @@ async fn enter(
     Ok(())
 }
 
-/// Sends a cancel request on to whatever runs the client's query now. A key that is none of ours belongs to
-/// a connection that was passed through, and is the server's own.
+/// Sends a cancel request on to whatever runs the client's query now, on its own server. Nobody has a key that is
+/// not known here, and PostgreSQL ignores such a request without a word, too.
 async fn pass_on_cancel(key: &CancelKey, services: &Services) {
     services.metrics.add(Counter::CancelRequests, 1);
-    let upstream = &services.config.upstream;
-    let sent = match services.clients.find(key) {
-        Some(slot) => match slot.begin() {
-            Some(cancelling) => cancelling.send(upstream, CANCEL_LIMIT).await,
-            None => Ok(()),
-        },
-        None => cancel::send(upstream, key, CANCEL_LIMIT).await,
+    let Some(cancelling) = services.clients.find(key).and_then(|slot| slot.begin()) else {
+        return;
     };
-    if let Err(error) = sent {
+    if let Err(error) = cancelling.send(CANCEL_LIMIT).await {
         tracing::warn!("a cancel request could not be sent to the server: {error}");
     }
 }

@@ -152,7 +152,7 @@ impl Session {
             admission,
         } = arrival;
         let startup = pool.startup();
-        let database = services.database(&baseline.database);
+        let database = services.database(&baseline.database, pool.route());
         let mut parameters = startup.parameters.clone();
         let matters = |name: &[u8]| !WITHOUT_INFLUENCE.contains(&name);
         parameters.retain(|(name, _)| matters(name));

@@ -1,6 +1,6 @@
 //! The way to PostgreSQL: sockets, logins, connections and the pools that hold them.
 //!
-//! A [`lease::Lease`] is the only way to use a [`connection::Connection`]: given back it returns to its pool
+//! A [`server::Servers`] says where to. A [`lease::Lease`] is the only way to use a [`connection::Connection`]: given back it returns to its pool
 //! if it is clean, dropped in any other way it is closed. What is in the messages is the session's affair.
 
 pub mod cancel;
@@ -9,6 +9,7 @@ pub mod lease;
 pub mod login;
 pub mod pool;
 pub mod pools;
+pub mod server;
 pub mod socket;
 
 use std::io;

@@ -21,6 +21,7 @@ use crate::services::Services;
 use crate::upstream::Error;
 use crate::upstream::connection::Parameters;
 use crate::upstream::login::{Challenge, Credentials, Greeter};
+use crate::upstream::server::Server;
 use crate::upstream::{lease::Lease, pool::Pool};
 
 /// A client's place in its pool, given up when the login fails.
@@ -96,14 +97,14 @@ pub(super) async fn relay(
 ) -> io::Result<Option<Welcome>> {
     match try_relay(newcomer, pool, startup, services).await {
         Ok(welcome) => {
-            services.note_upstream(true);
+            pool.route().server.note_reachable(true);
             services.metrics.add(Counter::ServerConnectsOk, 1);
             Ok(Some(welcome))
         }
         Err(Failure::Client(error)) => Err(error),
         Err(Failure::Server(error)) => {
             services.metrics.add(Counter::ServerConnectsFailed, 1);
-            refuse(newcomer, &error, services).await?;
+            refuse(newcomer, &error, &pool.route().server).await?;
             Ok(None)
         }
     }
@@ -113,12 +114,12 @@ pub(super) async fn relay(
 pub(super) async fn refuse(
     newcomer: &mut Newcomer,
     error: &Error,
-    services: &Services,
+    server: &Server,
 ) -> io::Result<()> {
     match error {
         Error::Refused(message) => newcomer.socket.write_all(message).await,
         Error::Unreachable(_) => {
-            services.note_upstream(false);
+            server.note_reachable(false);
             newcomer.refuse(error.sqlstate(), &error.to_string()).await
         }
         Error::LoginRequired | Error::WaitTimeout(_) | Error::Protocol(_) => {
@@ -149,7 +150,7 @@ async fn try_relay(
 ) -> Result<Welcome, Failure> {
     let place = pool.admit().await?;
     let limit = services.config.pool.connect_timeout;
-    let mut greeter = Greeter::start(&services.config.upstream, startup, limit).await?;
+    let mut greeter = Greeter::start(&pool.route().upstream, startup, limit).await?;
     if let Some(credentials) = relay_challenges(newcomer, &mut greeter).await? {
         pool.learn(credentials);
     }
@@ -160,9 +161,10 @@ async fn try_relay(
     let key = greeting.key.clone();
     let messages = LastMessages::new(&greeting.parameters, &aside);
     let connection = greeter.finish(greeting, place).await?;
+    let identity = &pool.route().server.identity;
     services
         .freshness
-        .note_postmaster(connection.backend.postmaster_start);
+        .note_postmaster(identity, connection.backend.postmaster_start);
     Ok(Welcome {
         connection: Lease::new(Box::new(connection)),
         key,

@@ -97,6 +97,15 @@ impl Startup {
         }
     }
 
+    /// The same message, for another database.
+    #[must_use]
+    pub fn with_database(mut self, database: &str) -> Self {
+        self.parameters.retain(|(name, _)| **name != *b"database");
+        self.parameters
+            .push((b"database".as_slice().into(), database.as_bytes().into()));
+        self
+    }
+
     /// Does it ask for a replication connection?
     #[must_use]
     pub fn replication(&self) -> bool {

@@ -30,7 +30,7 @@ impl Session {
                 () = self.cancel.cancelled() => return Err(End::Cancelled),
             };
             let lease = acquired.map_err(|error| self.refuse(error))?;
-            self.services.note_upstream(true);
+            self.pool.route().server.note_reachable(true);
             self.cancel.attach(Some(lease.cancel.clone()));
             self.tell_settings(&lease);
             self.server = Some(lease);
@@ -40,7 +40,7 @@ impl Session {
 
     fn refuse(&self, error: Error) -> End {
         if matches!(error, Error::Unreachable(_)) {
-            self.services.note_upstream(false);
+            self.pool.route().server.note_reachable(false);
         }
         End::Refused(error)
     }
@@ -68,10 +68,10 @@ impl Session {
     ) -> Result<Told, End> {
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
-        let services = &self.services;
-        let mut exposed = self
-            .transaction
-            .exposes(effects, |gid| services.prepared_transactions.writes(gid));
+        let (services, server) = (&self.services, self.baseline.database.server);
+        let mut exposed = self.transaction.exposes(effects, |gid| {
+            services.prepared_transactions.writes(server, gid)
+        });
         if effects.session.contains(SessionEffect::UnknownCode) {
             // Code may commit by itself, over a connection of its own.
             transaction::merge(&mut exposed, &effects.writes);
@@ -268,7 +268,7 @@ impl Session {
         let transactions = &self.services.prepared_transactions;
         match &effects.boundary {
             Boundary::Prepare(gid) if told.tag == b"PREPARE TRANSACTION" => {
-                transactions.prepare(gid, written.into());
+                transactions.prepare(self.baseline.database.server, gid, written.into());
             }
             Boundary::CommitPrepared(gid) | Boundary::RollBackPrepared(gid) if !told.failed => {
                 transactions.finish(gid);

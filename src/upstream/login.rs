@@ -153,7 +153,9 @@ impl Greeter {
         let answer = answer.ok_or_else(|| {
             Error::Protocol("the server does not say what its sessions start with".into())
         })?;
+        let route = place.pool().route();
         let backend = Backend {
+            server: route.server.number,
             pid: i32::from_ne_bytes(greeting.key.pid.to_ne_bytes()),
             postmaster_start: answer.postmaster_start,
             start: answer.start,
@@ -172,12 +174,16 @@ impl Greeter {
             window: None,
             baseline: Arc::new(Baseline {
                 parameters: Parameters::clone(&parameters),
-                database: answer.database,
+                database: DatabaseId {
+                    server: route.server.number,
+                    oid: answer.oid,
+                    name: answer.name,
+                },
                 settings: answer.settings,
             }),
             parameters,
             backend,
-            cancel: CancelTarget::new(greeting.key),
+            cancel: CancelTarget::new(greeting.key, Arc::clone(&route.upstream)),
             opened: Instant::now(),
             idle_since: Instant::now(),
             place,
@@ -222,7 +228,8 @@ const BASELINE_QUERY: &str = "SELECT \
 struct Answer {
     postmaster_start: i64,
     start: i64,
-    database: DatabaseId,
+    oid: u32,
+    name: String,
     settings: Box<[u8]>,
 }
 
@@ -243,10 +250,8 @@ fn read_baseline(body: &[u8]) -> Option<Answer> {
     Some(Answer {
         postmaster_start: micros(column()?)?,
         start: micros(column()?)?,
-        database: DatabaseId {
-            oid: std::str::from_utf8(column()?).ok()?.parse().ok()?,
-            name: String::from_utf8(column()?.to_vec()).ok()?,
-        },
+        oid: std::str::from_utf8(column()?).ok()?.parse().ok()?,
+        name: String::from_utf8(column()?.to_vec()).ok()?,
         settings: column()?.into(),
     })
 }

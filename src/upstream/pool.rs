@@ -19,24 +19,15 @@ use super::Error;
 use super::connection::{Baseline, Connection, Health};
 use super::lease::{Lease, Place};
 use super::login::{self, Credentials};
-use crate::config;
+use super::server::Route;
 use crate::freshness::window::Freshness;
 use crate::observe::{Counter, Metrics};
 use crate::protocol::startup::Startup;
 
-/// What every pool of a proxy has in common.
-#[derive(Debug)]
-pub struct Settings {
-    /// The server.
-    pub upstream: config::Upstream,
-    /// The limits.
-    pub limits: config::Pool,
-}
-
 /// The server connections of one kind of session.
 pub struct Pool {
     startup: Startup,
-    settings: Arc<Settings>,
+    route: Arc<Route>,
     pub(super) metrics: Arc<Metrics>,
     freshness: Arc<Freshness>,
     state: Mutex<State>,
@@ -92,11 +83,11 @@ impl Pool {
     #[must_use]
     pub fn new(
         startup: Startup,
-        settings: Arc<Settings>,
+        route: Arc<Route>,
         metrics: Arc<Metrics>,
         freshness: Arc<Freshness>,
     ) -> Arc<Self> {
-        let upstream = &settings.upstream;
+        let upstream = &route.upstream;
         let is_ours = startup.user().is_some_and(|user| user == upstream.user);
         let credentials = upstream
             .password
@@ -109,7 +100,7 @@ impl Pool {
         });
         Arc::new(Self {
             startup,
-            settings,
+            route,
             metrics,
             freshness,
             state,
@@ -122,6 +113,12 @@ impl Pool {
     #[must_use]
     pub fn startup(&self) -> &Startup {
         &self.startup
+    }
+
+    /// Where its connections lead.
+    #[must_use]
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
     }
 
     /// A client of this pool came.
@@ -275,9 +272,7 @@ impl Pool {
         }
         connection.idle_since = Instant::now();
         let mut state = self.state.lock();
-        if state.credentials.is_some()
-            && connection.opened.elapsed() > self.settings.limits.lifetime
-        {
+        if state.credentials.is_some() && connection.opened.elapsed() > self.route.limits.lifetime {
             drop(state);
             drop(connection.close());
             return;
@@ -308,7 +303,7 @@ impl Pool {
 
     /// Closes what is dead, idle or old beyond the limits, and opens what `min` asks for. Called every second.
     pub fn maintain(self: &Arc<Self>) {
-        let limits = &self.settings.limits;
+        let limits = &self.route.limits;
         let clients = self.clients.load(Ordering::SeqCst);
         let mut state = self.state.lock();
         // Without credentials only a login can open a connection, so the clients keep what they brought.
@@ -359,9 +354,9 @@ impl Pool {
             .credentials
             .clone()
             .ok_or(Error::LoginRequired)?;
-        let limit = self.settings.limits.connect_timeout;
+        let limit = self.route.limits.connect_timeout;
         let connected = login::connect(
-            &self.settings.upstream,
+            &self.route.upstream,
             &self.startup,
             &credentials,
             place,
@@ -374,8 +369,9 @@ impl Pool {
         };
         self.metrics.add(counter, 1);
         if let Ok(connection) = &connected {
+            let start = connection.backend.postmaster_start;
             self.freshness
-                .note_postmaster(connection.backend.postmaster_start);
+                .note_postmaster(&self.route.server.identity, start);
         }
         connected
     }
@@ -398,7 +394,7 @@ impl Pool {
     }
 
     fn take_place(self: &Arc<Self>, state: &mut State) -> Option<Place> {
-        (state.places_taken < self.settings.limits.max && state.waiting.is_empty()).then(|| {
+        (state.places_taken < self.route.limits.max && state.waiting.is_empty()).then(|| {
             state.places_taken += 1;
             Place::new(Arc::clone(self))
         })
@@ -411,7 +407,7 @@ impl Pool {
     }
 
     async fn granted(&self, waiting: oneshot::Receiver<Grant>) -> Result<Grant, Error> {
-        let limit = self.settings.limits.wait_timeout;
+        let limit = self.route.limits.wait_timeout;
         match tokio::time::timeout(limit, waiting).await {
             Ok(Ok(grant)) => Ok(grant),
             Ok(Err(_)) => Err(Error::LoginRequired),
