@@ -1,5 +1,6 @@
 //! Where clients come in: the first packet, the login, and the session that follows.
 
+pub mod listener;
 mod login;
 mod passthrough;
 
@@ -7,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use listener::Listener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::clients::{Admission, Refusal};
 use crate::observe::Counter;
@@ -28,13 +29,13 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(60);
 const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Accepts clients for as long as the listener lives.
-pub async fn accept(listener: TcpListener, services: Arc<Services>) {
+pub async fn accept(listener: Listener, services: Arc<Services>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
+            Ok((socket, peer)) => {
                 let services = Arc::clone(&services);
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, services).await {
+                    if let Err(error) = serve(socket, services).await {
                         tracing::debug!(%peer, "connection ended before a session began: {error}");
                     }
                 });
@@ -91,9 +92,9 @@ impl Newcomer {
     }
 }
 
-async fn serve(stream: TcpStream, services: Arc<Services>) -> std::io::Result<()> {
+async fn serve(socket: Socket, services: Arc<Services>) -> std::io::Result<()> {
     let mut newcomer = Newcomer {
-        socket: Socket::tcp(stream)?,
+        socket,
         inbox: BytesMut::with_capacity(1024),
     };
     let packet = tokio::time::timeout(STARTUP_LIMIT, newcomer.first_packet()).await??;
