@@ -122,9 +122,10 @@ pub(super) async fn refuse(
             server.note_reachable(false);
             newcomer.refuse(error.sqlstate(), &error.to_string()).await
         }
-        Error::LoginRequired | Error::WaitTimeout(_) | Error::Protocol(_) => {
-            newcomer.refuse(error.sqlstate(), &error.to_string()).await
-        }
+        Error::LoginRequired
+        | Error::SettingsRefused
+        | Error::WaitTimeout(_)
+        | Error::Protocol(_) => newcomer.refuse(error.sqlstate(), &error.to_string()).await,
     }
 }
 

@@ -14,13 +14,15 @@ use super::lookup::{Fill, Found, Shape};
 use super::outgoing::Outgoing;
 use super::transaction::Effects;
 use super::{End, Session};
-use crate::analysis::mentions_moving_date;
+use crate::analysis::{Control, mentions_moving_date};
 use crate::cache::entry::Entry;
 use crate::cache::key;
 use crate::database::statement::Statement;
 use crate::freshness::words::Slot;
 use crate::observe::Route;
-use crate::protocol::backend::{BIND_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
+use crate::protocol::backend::{
+    self, BIND_COMPLETE_MESSAGE, NO_DATA_MESSAGE, PARSE_COMPLETE_MESSAGE,
+};
 use crate::protocol::expect::Expected;
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::{
@@ -81,6 +83,11 @@ impl<'a> Unit<'a> {
     }
 }
 
+/// Does a message ask for more than an answer to what came before it?
+fn is_work(frame: &Frame) -> bool {
+    !matches!(frame.tag, SYNC | frontend::FLUSH)
+}
+
 impl Session {
     /// Answers a pipeline, or the part of it that has come.
     pub(super) async fn segment(&mut self, bytes: BytesMut, frames: Frames) -> Result<(), End> {
@@ -96,14 +103,9 @@ impl Session {
             0
         };
         let rest = &frames[served..];
-        let has_work = rest
-            .iter()
-            .any(|frame| !matches!(frame.tag, SYNC | frontend::FLUSH));
-        if !has_work && !self.pipeline_open {
+        if !rest.iter().any(is_work) && !self.pipeline_open {
             if rest.last().is_some_and(|frame| frame.tag == SYNC) {
-                self.client
-                    .outbox
-                    .extend_from_slice(&self.transaction.status.ready_for_query());
+                self.write_ready();
             }
             return Ok(());
         }
@@ -119,9 +121,7 @@ impl Session {
                 Found::Coalesced(entry) => {
                     self.replay_unit(&unit, statement, &entry, Route::Coalesced, started)
                         .await?;
-                    self.client
-                        .outbox
-                        .extend_from_slice(&self.transaction.status.ready_for_query());
+                    self.write_ready();
                     return Ok(());
                 }
                 Found::Fill(found) => fill = Some(found),
@@ -144,12 +144,14 @@ impl Session {
                 break;
             };
             key::extended(&mut self.key, self.context, statement.id(), unit.bind.tail);
-            let Some(entry) = self.hit(unit.shape) else {
+            let behind = at + unit.frames;
+            if let Some(entry) = self.hit(unit.shape) {
+                self.replay_unit(&unit, statement, &entry, Route::Hit, started)
+                    .await?;
+            } else if !self.answer_control_unit(&unit, statement, bytes, &frames[behind..]) {
                 break;
-            };
-            self.replay_unit(&unit, statement, &entry, Route::Hit, started)
-                .await?;
-            at += unit.frames;
+            }
+            at = behind;
         }
         Ok(at)
     }
@@ -184,15 +186,48 @@ impl Session {
         self.find(&plan, unit.shape).await
     }
 
-    /// Answers a unit with a cached result.
-    async fn replay_unit(
+    /// Answers a unit that is transaction control, if the server need not hear of it. A BEGIN is not kept back
+    /// from a server that gets what is behind it, in the same pipeline, anyway.
+    fn answer_control_unit(
         &mut self,
         unit: &Unit<'_>,
         statement: Arc<Statement>,
-        entry: &Entry,
-        route: Route,
-        started: Instant,
-    ) -> Result<(), End> {
+        bytes: &[u8],
+        behind: &[Frame],
+    ) -> bool {
+        let begins = matches!(statement.parsed().control(), Control::Begin(_));
+        let is_plain = unit.bind.has_no_parameters();
+        if !is_plain || (begins && !self.is_answered_here(bytes, behind)) {
+            return false;
+        }
+        let Some(tag) = self.answer_control(&statement) else {
+            return false;
+        };
+        self.accept_unit(unit, statement);
+        if unit.shape == Shape::Described {
+            self.client.outbox.extend_from_slice(&NO_DATA_MESSAGE);
+        }
+        backend::write_command_complete(&mut self.client.outbox, tag);
+        true
+    }
+
+    /// Is there nothing in these messages for the server, at their beginning at least?
+    fn is_answered_here(&mut self, bytes: &[u8], frames: &[Frame]) -> bool {
+        if !frames.iter().any(is_work) {
+            return true;
+        }
+        let Some(unit) = Unit::read(bytes, frames) else {
+            return false;
+        };
+        let Some(statement) = self.statement_of(&unit) else {
+            return false;
+        };
+        key::extended(&mut self.key, self.context, statement.id(), unit.bind.tail);
+        self.hit(unit.shape).is_some()
+    }
+
+    /// Answers the messages of a unit up to its Bind.
+    fn accept_unit(&mut self, unit: &Unit<'_>, statement: Arc<Statement>) {
         if let Some(parse) = unit.parse {
             self.client
                 .outbox
@@ -206,6 +241,18 @@ impl Session {
         // The server's unnamed portal, if it has one, is not what this Bind made.
         self.portals.remove(b"".as_slice());
         self.client.outbox.extend_from_slice(&BIND_COMPLETE_MESSAGE);
+    }
+
+    /// Answers a unit with a cached result.
+    async fn replay_unit(
+        &mut self,
+        unit: &Unit<'_>,
+        statement: Arc<Statement>,
+        entry: &Entry,
+        route: Route,
+        started: Instant,
+    ) -> Result<(), End> {
+        self.accept_unit(unit, statement);
         let result = match unit.shape {
             Shape::Described => entry.described().unwrap_or_default(),
             Shape::Rows => entry.rows(),
@@ -304,9 +351,7 @@ impl Session {
         }
         self.skip_to_sync = false;
         if self.server.is_none() {
-            self.client
-                .outbox
-                .extend_from_slice(&self.transaction.status.ready_for_query());
+            self.write_ready();
             return Ok(());
         }
         self.to_server.extend_from_slice(&frontend::SYNC_MESSAGE);
