@@ -36,6 +36,7 @@ pub async fn run(config: Config) -> io::Result<()> {
     };
     let metrics = Metrics::new(METRIC_SHARDS);
     let services = Services::new(config, Arc::clone(&metrics));
+    services.users.check()?;
     let stop = CancellationToken::new();
     let admin = admin.map(|listener| {
         let source = Arc::new(report::Report::new(Arc::clone(&services)));

@@ -127,11 +127,16 @@ impl Admission {
     /// served its login, and a secret as long as the server's own would be.
     #[must_use]
     pub fn enter(&self, pid: u32, secret_length: usize) -> Membership {
-        let mut secret = vec![0; secret_length];
-        rand::rng().fill_bytes(&mut secret);
-        let key = CancelKey {
-            pid,
-            secret: secret.into(),
+        let key = loop {
+            let mut secret = vec![0; secret_length];
+            rand::rng().fill_bytes(&mut secret);
+            let key = CancelKey {
+                pid,
+                secret: secret.into(),
+            };
+            if self.0.find(&key).is_none() {
+                break key;
+            }
         };
         self.enter_as(key, CancelSlot::default())
     }

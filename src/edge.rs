@@ -3,6 +3,7 @@
 pub mod listener;
 mod login;
 mod passthrough;
+mod proof;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use listener::Listener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clients::{Admission, Refusal};
+use crate::config::AuthMode;
 use crate::observe::Counter;
 use crate::protocol::backend::{Severity, write_error};
 use crate::protocol::startup::{self, CancelKey, Packet, Startup};
@@ -145,11 +147,19 @@ async fn greet(
     if startup.replication() {
         return passthrough::run(newcomer, startup, route, &services, admission).await;
     }
-    let pool = services.pools.join(route, &startup);
-    let member = login::PoolMember::new(pool);
-    let relayed = login::relay(&mut newcomer, member.pool(), &startup, &services);
-    match tokio::time::timeout(LOGIN_LIMIT, relayed).await?? {
-        Some(welcome) => enter(newcomer, welcome, member, services, admission).await,
+    let login = async {
+        if services.config.auth.mode == AuthMode::Scram {
+            return proof::log_in(&mut newcomer, &startup, route, &services).await;
+        }
+        let member = login::PoolMember::new(services.pools.join(route, &startup));
+        let welcome = login::relay(&mut newcomer, member.pool(), &startup, &services).await?;
+        Ok(welcome.map(|welcome| (welcome, member)))
+    };
+    match tokio::time::timeout(LOGIN_LIMIT, login).await?? {
+        Some((welcome, member)) => {
+            let services = Arc::clone(&services);
+            enter(newcomer, welcome, member, services, admission).await
+        }
         None => Ok(()),
     }
 }
@@ -163,17 +173,20 @@ async fn enter(
     admission: Admission,
 ) -> std::io::Result<()> {
     let login::Welcome {
+        baseline,
         connection,
-        key,
+        pid,
+        secret_bytes,
         messages,
     } = welcome;
     services
-        .database(&connection.baseline.database, member.pool().route())
+        .database(&baseline.database, member.pool().route())
         .first_load()
         .await;
-    let membership = admission.enter(key.pid, key.secret.len());
-    let baseline = Arc::clone(&connection.baseline);
-    connection.release();
+    let membership = admission.enter(pid, secret_bytes);
+    if let Some(connection) = connection {
+        connection.release();
+    }
     newcomer
         .socket
         .write_all(&messages.finish(&membership.key))

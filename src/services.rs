@@ -1,10 +1,14 @@
 //! What all sessions share.
 
+pub mod users;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+
+use users::Users;
 
 use crate::cache::Cache;
 use crate::cache::key::ContextId;
@@ -40,6 +44,8 @@ pub struct Services {
     pub servers: Servers,
     /// The server connections.
     pub pools: Pools,
+    /// What is known of roles before they log in.
+    pub users: Users,
     /// The clients.
     pub clients: Arc<Clients>,
     /// What prepared transactions will change when they are committed.
@@ -68,8 +74,10 @@ impl Services {
     pub fn new(config: Config, metrics: Arc<Metrics>) -> Arc<Self> {
         let config = Arc::new(config);
         let freshness = Freshness::new(config.cache.version_slots);
+        let servers = Servers::new(&config);
         Arc::new(Self {
-            servers: Servers::new(&config),
+            users: Users::new(config.auth.clone(), servers.all().len()),
+            servers,
             flights: Flights::new(),
             cache: Cache::new(config.cache.max_bytes),
             pools: Pools::new(Arc::clone(&metrics), Arc::clone(&freshness)),

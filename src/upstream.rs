@@ -16,6 +16,9 @@ pub mod socket;
 
 use std::io;
 
+use crate::protocol::backend::error_field;
+use crate::protocol::frame::HEADER;
+
 /// Why no server connection can be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -40,6 +43,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// Is it that the server does not accept what proved the role?
+    #[must_use]
+    pub fn is_about_credentials(&self) -> bool {
+        match self {
+            Self::LoginRequired => true,
+            Self::Refused(message) => message
+                .get(HEADER..)
+                .and_then(|body| error_field(body, b'C'))
+                .is_some_and(|sqlstate| sqlstate == b"28P01"),
+            Self::Unreachable(_)
+            | Self::SettingsRefused
+            | Self::WaitTimeout(_)
+            | Self::Protocol(_) => false,
+        }
+    }
+
     /// The SQLSTATE a client gets for it, where the server gave none.
     #[must_use]
     pub const fn sqlstate(&self) -> &'static str {

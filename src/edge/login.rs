@@ -19,7 +19,7 @@ use crate::protocol::frontend::{self, split_cstring};
 use crate::protocol::startup::{CancelKey, Startup};
 use crate::services::Services;
 use crate::upstream::Error;
-use crate::upstream::connection::Parameters;
+use crate::upstream::connection::{Baseline, Parameters};
 use crate::upstream::login::{Challenge, Credentials, Greeter};
 use crate::upstream::server::Server;
 use crate::upstream::{lease::Lease, pool::Pool};
@@ -55,10 +55,14 @@ impl Drop for PoolMember {
 
 /// A login that the server accepted.
 pub(super) struct Welcome {
-    /// The connection it opened.
-    pub(super) connection: Lease,
-    /// The server's key for it.
-    pub(super) key: CancelKey,
+    /// The settings that the session starts with.
+    pub(super) baseline: Arc<Baseline>,
+    /// The connection that the login opened, if it needed one.
+    pub(super) connection: Option<Lease>,
+    /// The process id that the client is told.
+    pub(super) pid: u32,
+    /// The length of the secret that it is told.
+    pub(super) secret_bytes: usize,
     /// What the client is still to be told.
     pub(super) messages: LastMessages,
 }
@@ -159,7 +163,7 @@ async fn try_relay(
     let greeting = greeter
         .greeting(|message| aside.extend_from_slice(message))
         .await?;
-    let key = greeting.key.clone();
+    let (pid, secret_bytes) = (greeting.key.pid, greeting.key.secret.len());
     let messages = LastMessages::new(&greeting.parameters, &aside);
     let connection = greeter.finish(greeting, place).await?;
     let identity = &pool.route().server.identity;
@@ -167,8 +171,10 @@ async fn try_relay(
         .freshness
         .note_postmaster(identity, connection.backend.postmaster_start);
     Ok(Welcome {
-        connection: Lease::new(Box::new(connection)),
-        key,
+        baseline: Arc::clone(&connection.baseline),
+        connection: Some(Lease::new(Box::new(connection))),
+        pid,
+        secret_bytes,
         messages,
     })
 }
@@ -223,7 +229,7 @@ fn out_of_patience(spoken: Result<(u8, BytesMut), Error>) -> Failure {
 }
 
 /// The client's next message, whole.
-async fn next_answer(newcomer: &mut Newcomer) -> io::Result<Vec<u8>> {
+pub(super) async fn next_answer(newcomer: &mut Newcomer) -> io::Result<Vec<u8>> {
     loop {
         let complete = frame::complete(&newcomer.inbox, 0)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;

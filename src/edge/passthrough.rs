@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Newcomer;
 use super::login::{self, Failure, LastMessages};
+use super::proof;
 use crate::clients::Admission;
+use crate::config::AuthMode;
 use crate::freshness::window::{Backend, Freshness, Outcome, Window};
 use crate::freshness::words::Slot;
 use crate::protocol::backend::READY_FOR_QUERY;
@@ -21,7 +23,7 @@ use crate::protocol::frontend;
 use crate::protocol::startup::{CancelKey, Startup};
 use crate::services::Services;
 use crate::upstream::cancel::CancelTarget;
-use crate::upstream::login::Greeter;
+use crate::upstream::login::{Greeter, authenticate};
 use crate::upstream::server::Route;
 use crate::upstream::socket::Socket;
 
@@ -49,7 +51,8 @@ pub(super) async fn run(
     admission: Admission,
 ) -> io::Result<()> {
     let (greeter, key, welcome) = match open(&mut newcomer, &startup, route, services).await {
-        Ok(opened) => opened,
+        Ok(Some(opened)) => opened,
+        Ok(None) => return Ok(()),
         Err(Failure::Client(error)) => return Err(error),
         Err(Failure::Server(error)) => {
             return login::refuse(&mut newcomer, &error, &route.server).await;
@@ -83,16 +86,28 @@ async fn open(
     startup: &Startup,
     route: &Route,
     services: &Services,
-) -> Result<(Greeter, CancelKey, LastMessages), Failure> {
+) -> Result<Option<(Greeter, CancelKey, LastMessages)>, Failure> {
     let limit = services.config.pool.connect_timeout;
-    let mut greeter = Greeter::start(&route.upstream, startup, limit).await?;
-    login::relay_challenges(newcomer, &mut greeter).await?;
+    let mut greeter = if services.config.auth.mode == AuthMode::Scram {
+        let proven = proof::prove(newcomer, startup, route, services).await;
+        let Some(proven) = proven.map_err(Failure::Client)? else {
+            return Ok(None);
+        };
+        let startup = startup.clone().plain();
+        let mut greeter = Greeter::start(&route.upstream, &startup, limit).await?;
+        authenticate(&mut greeter, &startup, &proven.credentials).await?;
+        greeter
+    } else {
+        let mut greeter = Greeter::start(&route.upstream, startup, limit).await?;
+        login::relay_challenges(newcomer, &mut greeter).await?;
+        greeter
+    };
     let mut aside = Vec::new();
     let greeting = greeter
         .greeting(|message| aside.extend_from_slice(message))
         .await?;
     let welcome = LastMessages::new(&greeting.parameters, &aside);
-    Ok((greeter, greeting.key, welcome))
+    Ok(Some((greeter, greeting.key, welcome)))
 }
 
 /// The two ends of a connection that is passed through.

@@ -15,6 +15,9 @@ const GSSENC_REQUEST: u32 = 80_877_104;
 /// Protocol 3.0, the version every server speaks.
 pub const VERSION_3_0: u32 = 0x0003_0000;
 
+/// Protocol 3.2, which PostgreSQL 18 speaks: the secrets of cancel keys are longer.
+pub const VERSION_3_2: u32 = 0x0003_0002;
+
 /// A packet that is not a start-up packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Malformed {
@@ -103,6 +106,15 @@ impl Startup {
         self.parameters.retain(|(name, _)| **name != *b"database");
         self.parameters
             .push((b"database".as_slice().into(), database.as_bytes().into()));
+        self
+    }
+
+    /// The same message in protocol 3.0, without its extensions: every server understands it.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.version = VERSION_3_0;
+        self.parameters
+            .retain(|(name, _)| !name.starts_with(b"_pq_."));
         self
     }
 

@@ -7,6 +7,8 @@
 //! Connections differ by their [`Baseline`]: a session only gets one that started with the settings the
 //! session itself started with.
 
+mod opening;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -24,6 +26,7 @@ use super::server::Route;
 use crate::freshness::window::Freshness;
 use crate::observe::{Counter, Metrics};
 use crate::protocol::startup::Startup;
+use opening::Opening;
 
 /// The server connections of one kind of session.
 pub struct Pool {
@@ -32,6 +35,7 @@ pub struct Pool {
     pub(super) metrics: Arc<Metrics>,
     freshness: Arc<Freshness>,
     state: Mutex<State>,
+    opening: tokio::sync::Mutex<Option<Arc<Opening>>>,
     clients: AtomicU32,
     pinned_sessions: AtomicU32,
 }
@@ -46,6 +50,8 @@ struct State {
     places_taken: u32,
     waiting: VecDeque<Waiting>,
     credentials: Option<Credentials>,
+    /// How many there were before these.
+    credentials_before: u64,
     pinned: BTreeMap<&'static str, u32>,
     /// The baselines of its connections and sessions, each of them once.
     baselines: Vec<Weak<Baseline>>,
@@ -118,6 +124,7 @@ impl Pool {
             metrics,
             freshness,
             state,
+            opening: tokio::sync::Mutex::new(None),
             clients: AtomicU32::new(0),
             pinned_sessions: AtomicU32::new(0),
         })
@@ -204,7 +211,20 @@ impl Pool {
 
     /// A login showed how this user can be logged in again.
     pub fn learn(&self, credentials: Credentials) {
-        self.state.lock().credentials = Some(credentials);
+        let mut state = self.state.lock();
+        state.credentials = Some(credentials);
+        state.credentials_before += 1;
+    }
+
+    /// A client has proven to the proxy who it is. A password that is known answers more than the proof does.
+    pub fn learn_proven(&self, credentials: Credentials) {
+        let knows_password = matches!(
+            self.state.lock().credentials,
+            Some(Credentials::Password(_))
+        );
+        if !knows_password || matches!(credentials, Credentials::Password(_)) {
+            self.learn(credentials);
+        }
     }
 
     /// A place for a login. An idle connection makes room if it must.
@@ -242,7 +262,7 @@ impl Pool {
                 Grant::Place(place) => place,
             },
         };
-        let connection = self.connect(place).await?;
+        let connection = self.connect(place, |_| ()).await?;
         if !kind.has_baseline_of(&connection) {
             // The role's or database's settings changed since the client logged in.
             self.release(Box::new(connection));
@@ -366,20 +386,20 @@ impl Pool {
         if let Some(place) = missing {
             let pool = Arc::clone(self);
             tokio::spawn(async move {
-                if let Ok(connection) = pool.connect(place).await {
+                if let Ok(connection) = pool.connect(place, |_| ()).await {
                     pool.release(Box::new(connection));
                 }
             });
         }
     }
 
-    async fn connect(&self, place: Place) -> Result<Connection, Error> {
-        let credentials = self
-            .state
-            .lock()
-            .credentials
-            .clone()
-            .ok_or(Error::LoginRequired)?;
+    /// Opens a connection; what the server says beside its settings goes to `aside`.
+    async fn connect(&self, place: Place, aside: impl FnMut(&[u8])) -> Result<Connection, Error> {
+        let (credentials, before) = {
+            let state = self.state.lock();
+            let credentials = state.credentials.clone().ok_or(Error::LoginRequired)?;
+            (credentials, state.credentials_before)
+        };
         let limit = self.route.limits.connect_timeout;
         let connected = login::connect(
             &self.route.upstream,
@@ -387,8 +407,12 @@ impl Pool {
             &credentials,
             place,
             limit,
+            aside,
         )
         .await;
+        if let Err(error) = &connected {
+            self.doubt(&credentials, before, error);
+        }
         let counter = match &connected {
             Ok(_) => Counter::ServerConnectsOk,
             Err(_) => Counter::ServerConnectsFailed,
@@ -400,6 +424,19 @@ impl Pool {
                 .note_postmaster(&self.route.server.identity, start);
         }
         connected
+    }
+
+    /// What a proof gave away is of no more use once the server refuses it: the password has changed. The next
+    /// client that proves itself brings the new one.
+    fn doubt(&self, credentials: &Credentials, before: u64, error: &Error) {
+        let is_proven = matches!(credentials, Credentials::Scram(_) | Credentials::Md5(_));
+        if !is_proven || !error.is_about_credentials() {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.credentials_before == before {
+            state.credentials = None;
+        }
     }
 
     fn is_usable(&self, connection: &mut Connection) -> bool {
