@@ -19,7 +19,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-pub use health::{Caching, CatalogState, Database, Health, Status};
+pub use health::{Caching, CatalogState, Database, Health, Server, Status};
 pub use stats::{CacheSize, Clients, Freshness, Pool, Stats};
 
 use crate::observe::Metrics;
@@ -120,15 +120,21 @@ mod tests {
             Health {
                 status,
                 upstream_reachable: status != Status::UpstreamUnreachable,
+                servers: vec![Server {
+                    address: "db:5432".into(),
+                    reachable: true,
+                }],
                 cache: Caching::On,
                 freshness: "writes through pgkeel only".into(),
                 databases: vec![
                     Database {
                         name: "app".into(),
+                        server: "db:5432".into(),
                         catalog: CatalogState::Current,
                     },
                     Database {
                         name: "crm".into(),
+                        server: "db:5432".into(),
                         catalog: CatalogState::Failed("permission denied".into()),
                     },
                 ],
@@ -197,11 +203,12 @@ mod tests {
             json!({
                 "status": "ok",
                 "upstream_reachable": true,
+                "servers": [{"address": "db:5432", "reachable": true}],
                 "cache": "on",
                 "freshness": "writes through pgkeel only",
                 "databases": [
-                    {"name": "app", "catalog": "current"},
-                    {"name": "crm", "catalog": "permission denied"},
+                    {"name": "app", "server": "db:5432", "catalog": "current"},
+                    {"name": "crm", "server": "db:5432", "catalog": "permission denied"},
                 ],
             })
         );

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::config::Config;
 use crate::edge;
+use crate::edge::listener::Listener;
 use crate::observe::Metrics;
 use crate::services::Services;
 
@@ -25,13 +26,17 @@ const METRIC_SHARDS: usize = 32;
 /// # Errors
 /// When a port cannot be listened on.
 pub async fn run(config: Config) -> io::Result<()> {
-    let clients = listen(config.listen, "clients").await?;
+    let mut clients = Listener::new(listen(config.listen, "clients").await?);
+    if let Some(directory) = &config.listen_unix {
+        clients = clients.with_unix(directory, config.listen_unix_mode)?;
+    }
     let admin = match config.admin {
         Some(address) => Some(listen(address, "the admin port").await?),
         None => None,
     };
     let metrics = Metrics::new(METRIC_SHARDS);
     let services = Services::new(config, Arc::clone(&metrics));
+    services.users.check()?;
     let stop = CancellationToken::new();
     let admin = admin.map(|listener| {
         let source = Arc::new(report::Report::new(Arc::clone(&services)));
@@ -46,6 +51,8 @@ pub async fn run(config: Config) -> io::Result<()> {
     // From here on `/health` says so, before the port is closed.
     services.clients.begin_to_drain();
     accepting.abort();
+    // The ports are closed and the socket removed before the clients are waited for.
+    let _ = accepting.await;
     drain(&services).await;
     stop.cancel();
     if let Some(admin) = admin {

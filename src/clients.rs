@@ -8,7 +8,7 @@ use rand::RngCore;
 use tokio::sync::{Notify, oneshot};
 
 use crate::protocol::startup::CancelKey;
-use crate::upstream::cancel::CancelSlot;
+use crate::upstream::cancel::{CancelSlot, CancelTarget};
 
 /// Every client that has logged in. Touched when one comes or leaves, never for a query.
 pub struct Clients {
@@ -127,13 +127,31 @@ impl Admission {
     /// served its login, and a secret as long as the server's own would be.
     #[must_use]
     pub fn enter(&self, pid: u32, secret_length: usize) -> Membership {
-        let mut secret = vec![0; secret_length];
-        rand::rng().fill_bytes(&mut secret);
-        let key = CancelKey {
-            pid,
-            secret: secret.into(),
+        let key = loop {
+            let mut secret = vec![0; secret_length];
+            rand::rng().fill_bytes(&mut secret);
+            let key = CancelKey {
+                pid,
+                secret: secret.into(),
+            };
+            if self.0.find(&key).is_none() {
+                break key;
+            }
         };
-        let cancel = Arc::new(CancelSlot::default());
+        self.enter_as(key, CancelSlot::default())
+    }
+
+    /// Makes the connection one that is passed through, whose key is the server's own.
+    #[must_use]
+    pub fn pass_through(&self, target: Arc<CancelTarget>) -> Membership {
+        let key = target.key.clone();
+        let cancel = CancelSlot::default();
+        cancel.attach(Some(target));
+        self.enter_as(key, cancel)
+    }
+
+    fn enter_as(&self, key: CancelKey, cancel: CancelSlot) -> Membership {
+        let cancel = Arc::new(cancel);
         let (sender, leave) = oneshot::channel();
         let mut state = self.0.state.lock();
         let sender = (!state.draining).then_some(sender);

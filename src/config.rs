@@ -3,9 +3,11 @@
 //! A value is parsed once, here, and nothing inside doubts it again. Later sources win: default, file, environment,
 //! flag. A bad value stops the program with one line that names its source and says what would be right.
 
+mod auth;
 mod file;
 mod key;
 mod load;
+mod place;
 mod secret;
 mod show;
 mod upstream;
@@ -14,10 +16,13 @@ mod value;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
+pub use auth::{Auth, AuthMode};
 pub use load::{Inputs, Loaded, Origin, Problem};
+pub use place::{DatabaseRule, OTHER_DATABASES};
 pub use secret::Secret;
 pub use upstream::{Host, Upstream};
 pub use value::BadValue;
@@ -29,12 +34,20 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// The directory of the Unix socket where they may connect as well. `None`: there is none.
+    pub listen_unix: Option<PathBuf>,
+    /// The mode of that socket.
+    pub listen_unix_mode: u32,
     /// Where the admin port listens. `None`: there is none.
     pub admin: Option<SocketAddr>,
     /// How long running work may take to end after a request to stop.
     pub drain_timeout: Duration,
     /// Bounds on what clients may take.
     pub limits: Limits,
+    /// Who decides that a client is who it says.
+    pub auth: Auth,
+    /// Where clients are taken that ask for a database, by its name; `*` stands for all others.
+    pub databases: BTreeMap<String, DatabaseRule>,
     /// Connections to the server.
     pub pool: Pool,
     /// The result cache.
@@ -239,9 +252,13 @@ impl Default for Config {
         Self {
             upstream: Upstream::default(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6432)),
+            listen_unix: None,
+            listen_unix_mode: 0o777,
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 6433))),
             drain_timeout: Duration::from_secs(30),
             limits: Limits::default(),
+            auth: Auth::default(),
+            databases: BTreeMap::new(),
             pool: Pool::default(),
             cache: Cache::default(),
             redis: Redis::default(),

@@ -20,6 +20,7 @@ use crate::cache::key::StatementId;
 use crate::catalog;
 use crate::config::{Config, Host, Ttl, Upstream};
 use crate::freshness::Tag;
+use crate::freshness::server::Server;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::{Slot, Stamp};
 use crate::observe::{Counter, Metrics};
@@ -39,7 +40,7 @@ const STATEMENTS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// One database.
 pub struct Database {
-    name: String,
+    origin: Origin,
     number: u32,
     config: Arc<Config>,
     freshness: Arc<Freshness>,
@@ -48,6 +49,19 @@ pub struct Database {
     snapshot: ArcSwapOption<Snapshot>,
     loading: Mutex<Loading>,
     loaded: Notify,
+}
+
+/// Where a database is.
+#[derive(Debug)]
+pub struct Origin {
+    /// Its oid.
+    pub oid: u32,
+    /// Its name on the server.
+    pub name: String,
+    /// How the proxy itself connects to its server.
+    pub upstream: Arc<Upstream>,
+    /// Who its server is.
+    pub server: Arc<Server>,
 }
 
 /// The catalog as it was under a stamp.
@@ -83,7 +97,7 @@ impl Database {
     /// A database of which nothing is known yet.
     #[must_use]
     pub fn new(
-        name: &str,
+        origin: Origin,
         config: Arc<Config>,
         freshness: Arc<Freshness>,
         metrics: Arc<Metrics>,
@@ -94,7 +108,7 @@ impl Database {
             .weigher(|tail, _| u32::try_from(tail.len() + 600).unwrap_or(u32::MAX))
             .build_with_hasher(ahash::RandomState::new());
         Arc::new(Self {
-            name: name.to_owned(),
+            origin,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             config,
             freshness,
@@ -109,7 +123,14 @@ impl Database {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.origin.name
+    }
+
+    /// The address of its server, for people.
+    #[must_use]
+    pub fn server_address(&self) -> String {
+        let upstream = &self.origin.upstream;
+        format!("{}:{}", upstream.host, upstream.port)
     }
 
     /// Its number: never used for another database.
@@ -165,15 +186,20 @@ impl Database {
     }
 
     fn resolve(&self, verdict: Verdict, snapshot: Option<&Snapshot>) -> Plan {
-        let slot = |oid: &crate::analysis::Oid| {
-            self.freshness.words().slot(Tag::Table {
-                database: self.number,
-                oid: oid.0,
-            })
+        // Read after the snapshot was found to be current: when the numbers change, the catalog's word does.
+        let servers = self.origin.server.numbers();
+        let slots = |oid: &crate::analysis::Oid| {
+            let (words, database, oid) = (self.freshness.words(), self.origin.oid, oid.0);
+            let tags = servers.iter().map(|&server| Tag::Table {
+                server,
+                database,
+                oid,
+            });
+            tags.map(|tag| words.slot(tag)).collect::<Vec<_>>()
         };
         let mut writes: Vec<Slot> = match &verdict.write {
             WriteSet::Nothing => Vec::new(),
-            WriteSet::Tables(tables) => tables.iter().map(slot).collect(),
+            WriteSet::Tables(tables) => tables.iter().flat_map(slots).collect(),
             WriteSet::Everything => vec![Slot::EVERYTHING],
         };
         if verdict.catalog {
@@ -182,7 +208,7 @@ impl Database {
         let read = match (verdict.read, snapshot) {
             (Ok(reads), Some(snapshot)) => {
                 self.time_to_live(&reads, &snapshot.catalog).map(|ttl| {
-                    let mut slots: Vec<Slot> = reads.tables.iter().map(slot).collect();
+                    let mut slots: Vec<Slot> = reads.tables.iter().flat_map(slots).collect();
                     slots.push(Slot::EVERYTHING);
                     slots.sort_unstable();
                     slots.dedup();
@@ -287,7 +313,7 @@ impl Database {
             database.loaded.notify_waiters();
             if let Err(error) = loaded {
                 tracing::warn!(
-                    database = database.name,
+                    database = database.name(),
                     "the catalog cannot be read, so nothing is cached: {error}; \
                      check that the upstream URL's user may log in to this database"
                 );
@@ -301,7 +327,7 @@ impl Database {
         let Some(stamp) = self.freshness.words().stamp(Slot::CATALOG) else {
             return Ok(());
         };
-        let (client, connection) = control_config(&self.config.upstream, &self.name)
+        let (client, connection) = control_config(&self.origin.upstream, self.name())
             .connect(tokio_postgres::NoTls)
             .await
             .map_err(|error| describe(&error))?;

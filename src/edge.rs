@@ -1,22 +1,24 @@
 //! Where clients come in: the first packet, the login, and the session that follows.
 
+pub mod listener;
 mod login;
 mod passthrough;
+mod proof;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use listener::Listener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::clients::{Admission, Refusal};
+use crate::config::AuthMode;
 use crate::observe::Counter;
 use crate::protocol::backend::{Severity, write_error};
 use crate::protocol::startup::{self, CancelKey, Packet, Startup};
 use crate::services::Services;
 use crate::session::Session;
-use crate::upstream::cancel;
 use crate::upstream::socket::Socket;
 
 /// How long a client may take to say who it is.
@@ -29,13 +31,13 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(60);
 const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Accepts clients for as long as the listener lives.
-pub async fn accept(listener: TcpListener, services: Arc<Services>) {
+pub async fn accept(listener: Listener, services: Arc<Services>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
+            Ok((socket, peer)) => {
                 let services = Arc::clone(&services);
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, services).await {
+                    if let Err(error) = serve(socket, services).await {
                         tracing::debug!(%peer, "connection ended before a session began: {error}");
                     }
                 });
@@ -92,9 +94,9 @@ impl Newcomer {
     }
 }
 
-async fn serve(stream: TcpStream, services: Arc<Services>) -> std::io::Result<()> {
+async fn serve(socket: Socket, services: Arc<Services>) -> std::io::Result<()> {
     let mut newcomer = Newcomer {
-        socket: Socket::tcp(stream)?,
+        socket,
         inbox: BytesMut::with_capacity(1024),
     };
     let packet = tokio::time::timeout(STARTUP_LIMIT, newcomer.first_packet()).await??;
@@ -140,14 +142,24 @@ async fn greet(
         }
     };
     services.metrics.add(Counter::ClientsAccepted, 1);
+    let route = services.servers.route(&startup);
+    let startup = route.rename(startup);
     if startup.replication() {
-        return passthrough::run(newcomer, startup, &services, admission).await;
+        return passthrough::run(newcomer, startup, route, &services, admission).await;
     }
-    let pool = services.pools.join(&startup);
-    let member = login::PoolMember::new(pool);
-    let relayed = login::relay(&mut newcomer, member.pool(), &startup, &services);
-    match tokio::time::timeout(LOGIN_LIMIT, relayed).await?? {
-        Some(welcome) => enter(newcomer, welcome, member, services, admission).await,
+    let login = async {
+        if services.config.auth.mode == AuthMode::Scram {
+            return proof::log_in(&mut newcomer, &startup, route, &services).await;
+        }
+        let member = login::PoolMember::new(services.pools.join(route, &startup));
+        let welcome = login::relay(&mut newcomer, member.pool(), &startup, &services).await?;
+        Ok(welcome.map(|welcome| (welcome, member)))
+    };
+    match tokio::time::timeout(LOGIN_LIMIT, login).await?? {
+        Some((welcome, member)) => {
+            let services = Arc::clone(&services);
+            enter(newcomer, welcome, member, services, admission).await
+        }
         None => Ok(()),
     }
 }
@@ -161,17 +173,20 @@ async fn enter(
     admission: Admission,
 ) -> std::io::Result<()> {
     let login::Welcome {
+        baseline,
         connection,
-        key,
+        pid,
+        secret_bytes,
         messages,
     } = welcome;
     services
-        .database(&connection.baseline.database)
+        .database(&baseline.database, member.pool().route())
         .first_load()
         .await;
-    let membership = admission.enter(key.pid, key.secret.len());
-    let baseline = Arc::clone(&connection.baseline);
-    connection.release();
+    let membership = admission.enter(pid, secret_bytes);
+    if let Some(connection) = connection {
+        connection.release();
+    }
     newcomer
         .socket
         .write_all(&messages.finish(&membership.key))
@@ -188,19 +203,14 @@ async fn enter(
     Ok(())
 }
 
-/// Sends a cancel request on to whatever runs the client's query now. A key that is none of ours belongs to
-/// a connection that was passed through, and is the server's own.
+/// Sends a cancel request on to whatever runs the client's query now, on its own server. Nobody has a key that is
+/// not known here, and PostgreSQL ignores such a request without a word, too.
 async fn pass_on_cancel(key: &CancelKey, services: &Services) {
     services.metrics.add(Counter::CancelRequests, 1);
-    let upstream = &services.config.upstream;
-    let sent = match services.clients.find(key) {
-        Some(slot) => match slot.begin() {
-            Some(cancelling) => cancelling.send(upstream, CANCEL_LIMIT).await,
-            None => Ok(()),
-        },
-        None => cancel::send(upstream, key, CANCEL_LIMIT).await,
+    let Some(cancelling) = services.clients.find(key).and_then(|slot| slot.begin()) else {
+        return;
     };
-    if let Err(error) = sent {
+    if let Err(error) = cancelling.send(CANCEL_LIMIT).await {
         tracing::warn!("a cancel request could not be sent to the server: {error}");
     }
 }

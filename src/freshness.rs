@@ -7,19 +7,22 @@
 //! does no IO.
 
 pub mod flight;
+pub mod server;
 pub mod window;
 pub mod words;
 
 /// What a result may depend on and a change may touch.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Tag {
-    /// Every object of every database of the server: touched by what is not understood, and by DDL.
+    /// Every object of every database of every server: touched by what is not understood, and by DDL.
     Everything,
     /// The catalogs: a snapshot of any database is current only while this word stands.
     Catalog,
-    /// One table, by a number that is the database's own and the table's oid.
+    /// One table.
     Table {
-        /// [`crate::database::Database`]'s number.
+        /// A number of its server ([`server::Server::numbers`]).
+        server: u32,
+        /// The database's oid.
         database: u32,
         /// The table's oid.
         oid: u32,

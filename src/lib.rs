@@ -17,6 +17,8 @@ pub mod services;
 
 pub mod protocol;
 
+pub mod auth;
+
 pub mod analysis;
 pub mod catalog;
 pub mod database;

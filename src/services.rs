@@ -1,24 +1,28 @@
 //! What all sessions share.
 
+pub mod users;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+
+use users::Users;
 
 use crate::cache::Cache;
 use crate::cache::key::ContextId;
 use crate::clients::Clients;
 use crate::config::Config;
-use crate::database::Database;
+use crate::database::{Database, Origin};
 use crate::freshness::flight::Flights;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::Slot;
 use crate::observe::Metrics;
 use crate::protocol::startup;
 use crate::upstream::connection::{Baseline, DatabaseId};
-use crate::upstream::pool::Settings;
 use crate::upstream::pools::Pools;
+use crate::upstream::server::{Route, Servers};
 use crate::upstream::settings::{Changes, unchanged};
 
 /// How many different kinds of session are remembered at once.
@@ -36,8 +40,12 @@ pub struct Services {
     pub flights: Arc<Flights>,
     /// The results.
     pub cache: Cache,
+    /// The servers.
+    pub servers: Servers,
     /// The server connections.
     pub pools: Pools,
+    /// What is known of roles before they log in.
+    pub users: Users,
     /// The clients.
     pub clients: Arc<Clients>,
     /// What prepared transactions will change when they are committed.
@@ -45,7 +53,6 @@ pub struct Services {
     databases: Mutex<HashMap<DatabaseId, Arc<Database>>>,
     contexts: moka::sync::Cache<Context, ContextId, ahash::RandomState>,
     changes: moka::sync::Cache<Changes, Arc<Changes>, ahash::RandomState>,
-    upstream_reachable: AtomicBool,
 }
 
 /// What a session's answers depend on beside the statement. It stands as a whole behind a [`ContextId`].
@@ -67,14 +74,13 @@ impl Services {
     pub fn new(config: Config, metrics: Arc<Metrics>) -> Arc<Self> {
         let config = Arc::new(config);
         let freshness = Freshness::new(config.cache.version_slots);
-        let settings = Arc::new(Settings {
-            upstream: config.upstream.clone(),
-            limits: config.pool.clone(),
-        });
+        let servers = Servers::new(&config);
         Arc::new(Self {
+            users: Users::new(config.auth.clone(), servers.all().len()),
+            servers,
             flights: Flights::new(),
             cache: Cache::new(config.cache.max_bytes),
-            pools: Pools::new(settings, Arc::clone(&metrics), Arc::clone(&freshness)),
+            pools: Pools::new(Arc::clone(&metrics), Arc::clone(&freshness)),
             clients: Clients::new(config.limits.client_connections_max),
             prepared_transactions: PreparedTransactions::default(),
             databases: Mutex::new(HashMap::new()),
@@ -84,22 +90,27 @@ impl Services {
             changes: moka::sync::Cache::builder()
                 .max_capacity(CONTEXTS_MAX)
                 .build_with_hasher(ahash::RandomState::new()),
-            upstream_reachable: AtomicBool::new(true),
             config,
             metrics,
             freshness,
         })
     }
 
-    /// A database that a session has been connected to.
+    /// A database that a session has been connected to, on this route.
     #[must_use]
-    pub fn database(&self, id: &DatabaseId) -> Arc<Database> {
+    pub fn database(&self, id: &DatabaseId, route: &Route) -> Arc<Database> {
         let mut databases = self.databases.lock();
         if let Some(known) = databases.get(id) {
             return Arc::clone(known);
         }
         let (config, freshness) = (Arc::clone(&self.config), Arc::clone(&self.freshness));
-        let database = Database::new(&id.name, config, freshness, Arc::clone(&self.metrics));
+        let origin = Origin {
+            oid: id.oid,
+            name: id.name.clone(),
+            upstream: Arc::clone(&route.upstream),
+            server: Arc::clone(&route.server.identity),
+        };
+        let database = Database::new(origin, config, freshness, Arc::clone(&self.metrics));
         databases.insert(id.clone(), Arc::clone(&database));
         database
     }
@@ -127,47 +138,40 @@ impl Services {
         let shared = Arc::new(changes.clone());
         self.changes.get_with(changes, || shared)
     }
-
-    /// Was the server there when it was last asked?
-    #[must_use]
-    pub fn is_upstream_reachable(&self) -> bool {
-        self.upstream_reachable.load(Ordering::Relaxed)
-    }
-
-    /// Notes whether the server was there. Says so once when that changes.
-    pub fn note_upstream(&self, reachable: bool) {
-        if self.upstream_reachable.swap(reachable, Ordering::Relaxed) == reachable {
-            return;
-        }
-        let upstream = self.config.upstream.masked();
-        if reachable {
-            tracing::info!(upstream, "PostgreSQL is reachable again");
-        } else {
-            tracing::error!(
-                upstream,
-                "PostgreSQL cannot be reached; clients get an error until it is back"
-            );
-        }
-    }
 }
 
 /// What PREPARE TRANSACTION has left to be committed, by any session, later.
+///
+/// A name stands for one transaction on each server. Only one of them is remembered, since two addresses may lead
+/// to one server; what the others change then counts as unknown.
 #[derive(Debug, Default)]
 pub struct PreparedTransactions {
-    writes: Mutex<HashMap<String, Box<[Slot]>>>,
+    writes: Mutex<HashMap<String, PreparedTransaction>>,
+}
+
+#[derive(Debug)]
+struct PreparedTransaction {
+    /// The number of the server.
+    server: u32,
+    writes: Box<[Slot]>,
 }
 
 impl PreparedTransactions {
-    /// A transaction was prepared.
-    pub fn prepare(&self, gid: &str, writes: Box<[Slot]>) {
-        self.writes.lock().insert(gid.to_owned(), writes);
+    /// A transaction was prepared on a server.
+    pub fn prepare(&self, server: u32, gid: &str, writes: Box<[Slot]>) {
+        let prepared = PreparedTransaction { server, writes };
+        self.writes.lock().insert(gid.to_owned(), prepared);
     }
 
     /// What its commit will change: everything, for a transaction that was not prepared through this proxy.
     #[must_use]
-    pub fn writes(&self, gid: &str) -> Box<[Slot]> {
-        let known = self.writes.lock().get(gid).cloned();
-        known.unwrap_or_else(|| [Slot::EVERYTHING, Slot::CATALOG].into())
+    pub fn writes(&self, server: u32, gid: &str) -> Box<[Slot]> {
+        let known = self.writes.lock();
+        let known = known.get(gid).filter(|known| known.server == server);
+        known.map_or_else(
+            || [Slot::EVERYTHING, Slot::CATALOG].into(),
+            |known| known.writes.clone(),
+        )
     }
 
     /// Something is sent that may end and prepare transactions under names nobody looks at: from here on, what
@@ -176,8 +180,26 @@ impl PreparedTransactions {
         self.writes.lock().clear();
     }
 
-    /// It was committed or rolled back.
+    /// It was committed or rolled back, on whichever server.
     pub fn finish(&self, gid: &str) {
         self.writes.lock().remove(gid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_another_server_is_not_known() {
+        let transactions = PreparedTransactions::default();
+        let everything: Box<[Slot]> = [Slot::EVERYTHING, Slot::CATALOG].into();
+        transactions.prepare(0, "x", [Slot::CATALOG].into());
+        assert_eq!(*transactions.writes(0, "x"), [Slot::CATALOG]);
+        assert_eq!(transactions.writes(1, "x"), everything);
+        transactions.prepare(1, "x", Box::default());
+        assert_eq!(transactions.writes(0, "x"), everything);
+        transactions.finish("x");
+        assert_eq!(transactions.writes(1, "x"), everything);
     }
 }

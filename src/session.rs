@@ -162,7 +162,7 @@ impl Session {
             baseline,
             changes: unchanged(),
         };
-        let database = services.database(&kind.baseline.database);
+        let database = services.database(&kind.baseline.database, pool.route());
         let context = settings::context(&services, &database, &pool, &kind.baseline, &kind.changes);
         Self {
             client: Client::new(socket, inbox),

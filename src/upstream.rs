@@ -1,6 +1,6 @@
 //! The way to PostgreSQL: sockets, logins, connections and the pools that hold them.
 //!
-//! A [`lease::Lease`] is the only way to use a [`connection::Connection`]: given back it returns to its pool
+//! A [`server::Servers`] says where to. A [`lease::Lease`] is the only way to use a [`connection::Connection`]: given back it returns to its pool
 //! if it is clean, dropped in any other way it is closed. What is in the messages is the session's affair.
 
 pub mod cancel;
@@ -10,10 +10,14 @@ pub mod lease;
 pub mod login;
 pub mod pool;
 pub mod pools;
+pub mod server;
 pub mod settings;
 pub mod socket;
 
 use std::io;
+
+use crate::protocol::backend::error_field;
+use crate::protocol::frame::HEADER;
 
 /// Why no server connection can be had.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// Is it that the server does not accept what proved the role?
+    #[must_use]
+    pub fn is_about_credentials(&self) -> bool {
+        match self {
+            Self::LoginRequired => true,
+            Self::Refused(message) => message
+                .get(HEADER..)
+                .and_then(|body| error_field(body, b'C'))
+                .is_some_and(|sqlstate| sqlstate == b"28P01"),
+            Self::Unreachable(_)
+            | Self::SettingsRefused
+            | Self::WaitTimeout(_)
+            | Self::Protocol(_) => false,
+        }
+    }
+
     /// The SQLSTATE a client gets for it, where the server gave none.
     #[must_use]
     pub const fn sqlstate(&self) -> &'static str {

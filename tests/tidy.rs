@@ -33,7 +33,7 @@ const LAYERS: &[&[&str]] = &[
     &["database", "upstream"],
     &["cache", "catalog"],
     &["freshness", "observe"],
-    &["analysis", "protocol"],
+    &["analysis", "auth", "protocol"],
     &["config"],
     &["error", "reason"],
 ];
@@ -42,7 +42,7 @@ const LAYERS: &[&[&str]] = &[
 const ASIDE: &[(&str, &[&str])] = &[("migrate", &["config"]), ("seed", &["config"])];
 
 /// Modules that decide and never act.
-const PURE: [&str; 2] = ["analysis", "protocol"];
+const PURE: [&str; 3] = ["analysis", "auth", "protocol"];
 
 /// What acts, or looks at the world. `std` modules are listed apart, for they come in groups.
 const IMPURE: [&str; 6] = [

@@ -9,8 +9,10 @@ use serde::{Serialize, Serializer};
 pub struct Health {
     /// The answer in one word; it decides the HTTP status.
     pub status: Status,
-    /// The server took a connection when last tried.
+    /// The server of all databases without a server of their own took a connection when last tried.
     pub upstream_reachable: bool,
+    /// Every server.
+    pub servers: Vec<Server>,
     /// Is the cache in use?
     pub cache: Caching,
     /// Which writes the cache is sure to see, in words.
@@ -44,11 +46,22 @@ pub enum Caching {
     Suspended(Cow<'static, str>),
 }
 
+/// One server behind the proxy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Server {
+    /// Its address.
+    pub address: String,
+    /// It took a connection when last tried.
+    pub reachable: bool,
+}
+
 /// One database behind the proxy.
 #[derive(Clone, Debug, Serialize)]
 pub struct Database {
     /// Its name.
     pub name: String,
+    /// The address of its server.
+    pub server: String,
     /// Its catalog snapshot. Without a current one nothing of the database is cached.
     pub catalog: CatalogState,
 }

@@ -135,6 +135,7 @@ fn pools(page: &mut Exposition, pools: &[Pool]) {
         for (state, value) in [("active", pool.active), ("idle", pool.idle)] {
             page.sample(
                 &[
+                    ("server", &pool.server),
                     ("database", &pool.database),
                     ("user", &pool.user),
                     ("state", state),
@@ -150,7 +151,11 @@ fn pools(page: &mut Exposition, pools: &[Pool]) {
     );
     for pool in pools {
         page.sample(
-            &[("database", &pool.database), ("user", &pool.user)],
+            &[
+                ("server", &pool.server),
+                ("database", &pool.database),
+                ("user", &pool.user),
+            ],
             pool.max,
         );
     }
@@ -161,7 +166,11 @@ fn pools(page: &mut Exposition, pools: &[Pool]) {
     );
     for pool in pools {
         page.sample(
-            &[("database", &pool.database), ("user", &pool.user)],
+            &[
+                ("server", &pool.server),
+                ("database", &pool.database),
+                ("user", &pool.user),
+            ],
             pool.waiting,
         );
     }
@@ -174,6 +183,7 @@ fn pools(page: &mut Exposition, pools: &[Pool]) {
         for (reason, value) in &pool.pins {
             page.sample(
                 &[
+                    ("server", &pool.server),
                     ("database", &pool.database),
                     ("user", &pool.user),
                     ("reason", reason),

@@ -36,6 +36,8 @@ pub struct Clients {
 /// The server connections of one database and user.
 #[derive(Clone, Debug, Serialize)]
 pub struct Pool {
+    /// The address of the server.
+    pub server: String,
     /// The database.
     pub database: String,
     /// The user.
@@ -180,6 +182,7 @@ pub(super) fn sample() -> Stats {
         },
         pools: vec![
             Pool {
+                server: "db:5432".into(),
                 database: "app".into(),
                 user: "alice".into(),
                 active: 3,
@@ -189,6 +192,7 @@ pub(super) fn sample() -> Stats {
                 pins: BTreeMap::from([("temporary_table".into(), 1)]),
             },
             Pool {
+                server: "db:5432".into(),
                 database: "back\\slash".into(),
                 user: "quo\"te\nline".into(),
                 active: 0,

@@ -5,51 +5,82 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::database::control_config;
-use crate::freshness::window::Backend;
+use crate::freshness::window::{Backend, Orphans};
 use crate::services::Services;
 use crate::upstream::pool::MAINTENANCE_INTERVAL;
+use crate::upstream::server::Server;
 use crate::upstream::socket::Socket;
+use tokio::task::JoinSet;
 
 /// How long the server may take to answer a question of the proxy's own.
 const CONTROL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs for as long as the proxy does.
 pub(super) async fn oversee(services: Arc<Services>) {
-    probe(&services).await;
+    tokio::spawn(tend_orphans(Arc::clone(&services)));
+    for server in services.servers.all() {
+        tokio::spawn(probe(Arc::clone(server)));
+    }
     let mut ticks = tokio::time::interval(MAINTENANCE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         services.pools.maintain();
-        if !services.is_upstream_reachable() {
-            probe(&services).await;
-        }
+        let all = services.servers.all();
+        let lost = all.iter().filter(|server| !server.is_reachable());
+        let probes: JoinSet<()> = lost.map(|server| probe(Arc::clone(server))).collect();
+        probes.join_all().await;
+    }
+}
+
+/// Runs for as long as the proxy does, beside the pools: a server may be long in answering.
+async fn tend_orphans(services: Arc<Services>) {
+    let mut ticks = tokio::time::interval(MAINTENANCE_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
         close_orphans(&services).await;
     }
 }
 
 /// Is anybody there?
-async fn probe(services: &Services) {
+async fn probe(server: Arc<Server>) {
     let limit = MAINTENANCE_INTERVAL;
-    services.note_upstream(
-        Socket::connect(&services.config.upstream, limit)
-            .await
-            .is_ok(),
-    );
+    server.note_reachable(Socket::connect(&server.upstream, limit).await.is_ok());
 }
 
 /// Closes the windows of server connections that broke, once their backends are known to be gone.
-async fn close_orphans(services: &Services) {
-    let orphans = services.freshness.orphans();
-    if orphans.is_empty() {
-        return;
-    }
-    match tokio::time::timeout(CONTROL_LIMIT, living_backends(services)).await {
-        Ok(Ok(living)) => services
-            .freshness
-            .close_orphans(&orphans, |backend| living.is_gone(backend)),
-        Ok(Err(error)) => tracing::debug!("the server does not say which backends live: {error}"),
-        Err(late) => tracing::debug!("the server does not say which backends live: {late}"),
+async fn close_orphans(services: &Arc<Services>) {
+    let orphans = Arc::new(services.freshness.orphans());
+    let waited_for = orphans.servers();
+    let all = services.servers.all().iter();
+    let servers = all.filter(|server| waited_for.contains(&server.number));
+    // A server that does not answer keeps the others' windows from nothing.
+    let asked: JoinSet<()> = servers
+        .map(|server| close_orphans_of(Arc::clone(server), Arc::clone(services), orphans.clone()))
+        .collect();
+    asked.join_all().await;
+}
+
+async fn close_orphans_of(server: Arc<Server>, services: Arc<Services>, orphans: Arc<Orphans>) {
+    let address = server.address();
+    match tokio::time::timeout(CONTROL_LIMIT, living_backends(&server)).await {
+        Ok(Ok(living)) => services.freshness.close_orphans(&orphans, |backend| {
+            backend.is_some_and(|backend| backend.server == server.number)
+                && living.is_gone(backend)
+        }),
+        Ok(Err(error)) => {
+            tracing::debug!(
+                address,
+                "the server does not say which backends live: {error}"
+            )
+        }
+        Err(late) => {
+            tracing::debug!(
+                address,
+                "the server does not say which backends live: {late}"
+            )
+        }
     }
 }
 
@@ -77,8 +108,8 @@ impl Living {
     }
 }
 
-async fn living_backends(services: &Services) -> Result<Living, tokio_postgres::Error> {
-    let upstream = &services.config.upstream;
+async fn living_backends(server: &Server) -> Result<Living, tokio_postgres::Error> {
+    let upstream = &server.upstream;
     let (client, connection) = control_config(upstream, &upstream.database)
         .connect(tokio_postgres::NoTls)
         .await?;
@@ -119,6 +150,7 @@ mod tests {
         };
         let backend = |pid, start, postmaster_start| {
             Some(Backend {
+                server: 0,
                 pid,
                 start,
                 postmaster_start,

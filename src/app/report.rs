@@ -23,17 +23,17 @@ impl Report {
     }
 
     fn pools(&self) -> Vec<Pool> {
-        let limits = &self.services.config.pool;
         let pools = self.services.pools.all();
         let reports = pools.iter().map(|pool| {
             let (numbers, startup) = (pool.numbers(), pool.startup());
             Pool {
+                server: pool.route().server.address(),
                 database: startup.database().unwrap_or_default().into_owned(),
                 user: startup.user().unwrap_or_default().into_owned(),
                 active: u64::from(numbers.places_taken.saturating_sub(numbers.idle)),
                 idle: u64::from(numbers.idle),
                 waiting: u64::from(numbers.waiting),
-                max: u64::from(limits.max),
+                max: u64::from(pool.route().limits.max),
                 pins: numbers
                     .pinned
                     .iter()
@@ -48,10 +48,13 @@ impl Report {
 impl Source for Report {
     fn health(&self) -> Health {
         let services = &self.services;
-        let reachable = services.is_upstream_reachable();
+        let servers = services.servers.all();
+        // One of the others may be lost without the proxy being taken out of service.
+        let reachable = services.servers.main().is_reachable();
         let databases = services.databases();
         let catalogs = databases.iter().map(|database| admin::Database {
             name: database.name().to_owned(),
+            server: database.server_address(),
             catalog: match database.catalog_status() {
                 CatalogStatus::Current => CatalogState::Current,
                 CatalogStatus::Loading => CatalogState::Loading,
@@ -65,6 +68,13 @@ impl Source for Report {
                 (false, false) => Status::UpstreamUnreachable,
             },
             upstream_reachable: reachable,
+            servers: servers
+                .iter()
+                .map(|server| admin::Server {
+                    address: server.address(),
+                    reachable: server.is_reachable(),
+                })
+                .collect(),
             cache: if services.config.cache.enabled {
                 Caching::On
             } else {

@@ -9,6 +9,7 @@ use toml::{
 
 use super::{
     key::{KEYS, TABLE_KEYS, TABLES, join},
+    place::{DATABASE_KEYS, DATABASES},
     value::Raw,
 };
 
@@ -33,6 +34,8 @@ pub(super) enum Target {
     Key(usize),
     /// A key of a table's rule: the table, and the position in [`TABLE_KEYS`].
     Table(String, usize),
+    /// A key of a database's rule: the database, and the position in [`DATABASE_KEYS`].
+    Database(String, usize),
 }
 
 /// A place in a text, both counted from 1; columns are characters.
@@ -98,10 +101,10 @@ impl Reader<'_> {
             } else if !is_section(section, name.get_ref()) {
                 return Err(self.unknown_key(section, name, sibling_names(section)));
             } else if let Some(table) = value.get_ref().as_table() {
-                if path == TABLES {
-                    self.tables(table)?
-                } else {
-                    self.section(&path, table)?
+                match path.as_str() {
+                    TABLES => self.tables(table)?,
+                    DATABASES => self.databases(table)?,
+                    path => self.section(path, table)?,
                 }
             } else {
                 return Err(self.malformed(
@@ -151,6 +154,31 @@ impl Reader<'_> {
             } else {
                 let known = TABLE_KEYS.iter().map(|key| key.name.to_owned()).collect();
                 return Err(self.unknown_key(&join(TABLES, table), name, known));
+            }
+        }
+        Ok(())
+    }
+
+    /// `[databases]`: any name, or `"*"`.
+    fn databases(&mut self, databases: &DeTable<'_>) -> Result<(), Malformed> {
+        for (name, value) in in_order(databases) {
+            let path = join(DATABASES, name.get_ref());
+            let Some(keys) = value.get_ref().as_table() else {
+                let message = format!("{path} is a section; write [{path}] and its keys below");
+                return Err(self.malformed(name.span(), message));
+            };
+            for (key, value) in in_order(keys) {
+                let known = DATABASE_KEYS
+                    .iter()
+                    .position(|known| known.name == key.get_ref());
+                let Some(index) = known else {
+                    let known = DATABASE_KEYS
+                        .iter()
+                        .map(|key| key.name.to_owned())
+                        .collect();
+                    return Err(self.unknown_key(&path, key, known));
+                };
+                self.push(Target::Database(name.get_ref().to_string(), index), value);
             }
         }
         Ok(())
@@ -212,7 +240,10 @@ fn is_section(section: &str, name: &str) -> bool {
 
 /// The sections directly within a section.
 fn sections(section: &str) -> Vec<String> {
-    let all = KEYS.iter().map(|key| key.section).chain([TABLES]);
+    let all = KEYS
+        .iter()
+        .map(|key| key.section)
+        .chain([TABLES, DATABASES]);
     let mut names: Vec<_> = all
         .filter_map(|path| match section {
             "" => Some(path),
@@ -315,8 +346,8 @@ mod tests {
         );
         assert_eq!(
             error("\"pool.max\" = 1"),
-            "1:1: unknown key \"pool.max\"; known here: upstream, listen, admin, \
-            drain_timeout, limits, pool, cache, redis, log, workers"
+            "1:1: unknown key \"pool.max\"; known here: upstream, listen, listen_unix, listen_unix_mode, admin, \
+            drain_timeout, limits, auth, pool, cache, redis, log, workers, databases"
         );
         assert_eq!(
             error("[cache.tables.users]\ntll = 1"),

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use toml::Value;
 
 use super::{
-    Config, LogFormat, LogLevel, Secret, TableRule, Ttl, Upstream,
+    AuthMode, Config, LogFormat, LogLevel, Secret, TableRule, Ttl, Upstream, auth, place,
     value::{
         BadValue, BareUnit, Raw, address, boolean, choice, duration, duration_text, size,
         size_text, text, whole,
@@ -107,6 +107,20 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "",
+        name: "listen_unix",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.listen_unix, place::path(raw)),
+        show: |config| Some(place::show_path(config.listen_unix.as_deref())),
+    },
+    Key {
+        section: "",
+        name: "listen_unix_mode",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.listen_unix_mode, place::mode(raw)),
+        show: |config| Some(Value::String(format!("{:04o}", config.listen_unix_mode))),
+    },
+    Key {
+        section: "",
         name: "admin",
         elsewhere: Flag("--admin"),
         set: |config, raw| {
@@ -149,6 +163,27 @@ pub(super) const KEYS: &[Key] = &[
             )
         },
         show: |config| Some(Value::Integer(config.limits.client_connections_max.into())),
+    },
+    Key {
+        section: "auth",
+        name: "mode",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.auth.mode, choice(raw, AuthMode::NAMES)),
+        show: |config| show_choice(config.auth.mode, AuthMode::NAMES),
+    },
+    Key {
+        section: "auth",
+        name: "auth_query",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.auth.query, auth::query(raw)),
+        show: |config| Some(Value::String(config.auth.query.clone())),
+    },
+    Key {
+        section: "auth",
+        name: "user_file",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.auth.user_file, place::path(raw)),
+        show: |config| Some(place::show_path(config.auth.user_file.as_deref())),
     },
     Key {
         section: "pool",

@@ -11,6 +11,7 @@ use super::{
     Config,
     file::{self, Target},
     key::{KEYS, Key, TABLE_KEYS, TABLES},
+    place::{self, DATABASE_KEYS, DATABASES},
     value::{BadValue, Raw},
 };
 
@@ -99,17 +100,8 @@ impl Loaded {
 
     fn set_key(&mut self, key: &Key, raw: &Raw, origin: Origin) -> Result<(), Problem> {
         let path = key.path();
-        match (key.set)(&mut self.config, raw) {
-            Ok(()) => {
-                self.origins.insert(path, origin);
-                Ok(())
-            }
-            Err(bad) => Err(Problem::Value {
-                origin,
-                key: path,
-                bad,
-            }),
-        }
+        let set = (key.set)(&mut self.config, raw);
+        self.note(path, set, origin)
     }
 
     fn set_rule(
@@ -127,16 +119,37 @@ impl Loaded {
             .tables
             .entry(table.to_owned())
             .or_default();
-        match (key.set)(rule, raw) {
+        let set = (key.set)(rule, raw);
+        self.note(path, set, origin)
+    }
+
+    fn set_database(
+        &mut self,
+        name: &str,
+        index: usize,
+        raw: &Raw,
+        origin: Origin,
+    ) -> Result<(), Problem> {
+        let key = &DATABASE_KEYS[index];
+        let path = format!("{DATABASES}.{name}.{}", key.name);
+        let rule = self.config.databases.entry(name.to_owned()).or_default();
+        let set = (key.set)(rule, raw);
+        self.note(path, set, origin)
+    }
+
+    /// Remembers where a value came from, or says what is wrong with it.
+    fn note(
+        &mut self,
+        key: String,
+        set: Result<(), BadValue>,
+        origin: Origin,
+    ) -> Result<(), Problem> {
+        match set {
             Ok(()) => {
-                self.origins.insert(path, origin);
+                self.origins.insert(key, origin);
                 Ok(())
             }
-            Err(bad) => Err(Problem::Value {
-                origin,
-                key: path,
-                bad,
-            }),
+            Err(bad) => Err(Problem::Value { origin, key, bad }),
         }
     }
 }
@@ -190,6 +203,9 @@ fn lay_file(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), Problem>
             Target::Key(index) => loaded.set_key(&KEYS[*index], &entry.raw, at(entry.place))?,
             Target::Table(table, index) => {
                 loaded.set_rule(table, *index, &entry.raw, at(entry.place))?
+            }
+            Target::Database(name, index) => {
+                loaded.set_database(name, *index, &entry.raw, at(entry.place))?
             }
         }
     }
@@ -251,6 +267,11 @@ fn reconcile(loaded: &mut Loaded) -> Result<(), Problem> {
             ),
         });
     }
+    place::check(&loaded.config).map_err(|(key, bad)| Problem::Value {
+        origin: loaded.origin(&key).clone(),
+        key,
+        bad,
+    })?;
     loaded.config.pool.min = u32::try_from(connections).expect("it only became smaller");
     loaded.config.cache.result_max_bytes = usize::try_from(bytes).expect("it only became smaller");
     Ok(())

@@ -7,6 +7,7 @@ use toml::Value;
 use super::{
     Loaded, Origin,
     key::{KEYS, TABLE_KEYS, TABLES},
+    place::{DATABASE_KEYS, DATABASES},
 };
 
 impl Loaded {
@@ -28,6 +29,13 @@ impl Loaded {
             page.section(&format!("{TABLES}.{}", Value::String(table.clone())));
             for key in TABLE_KEYS {
                 let origin = self.origin(&format!("{TABLES}.{table}.{}", key.name));
+                page.value(key.name, (key.show)(rule), origin);
+            }
+        }
+        for (name, rule) in &self.config.databases {
+            page.section(&format!("{DATABASES}.{}", Value::String(name.clone())));
+            for key in DATABASE_KEYS {
+                let origin = self.origin(&format!("{DATABASES}.{name}.{}", key.name));
                 page.value(key.name, (key.show)(rule), origin);
             }
         }
@@ -135,6 +143,16 @@ mod tests {
                 key.name
             );
         }
+        for key in DATABASE_KEYS {
+            let named = |path: &&String| {
+                path.starts_with(DATABASES) && path.ends_with(&format!(".{}", key.name))
+            };
+            assert!(
+                found.iter().any(|path| named(&path)),
+                "{DATABASES}.*.{} is missing",
+                key.name
+            );
+        }
         for other in KEYS
             .iter()
             .flat_map(|key| [key.variable(), key.flag()])
@@ -149,7 +167,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("proxy.toml");
         let written = "upstream = \"postgres://u@h/d\"\nadmin = \"off\"\n[cache]\nttl = 0\n\
-            [cache.tables.users]\nttl = \"90s\"\n[cache.tables.audit.log]\nenabled = false\n";
+            [cache.tables.users]\nttl = \"90s\"\n[cache.tables.audit.log]\nenabled = false\n\
+            [databases.reports]\nurl = \"postgres://u@other/real\"\npool_max = 4\n[databases.\"*\"]\npool_min = 1\n";
         fs::write(&file, written).unwrap();
         let inputs = Inputs {
             file: Some(file.clone()),

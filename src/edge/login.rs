@@ -19,8 +19,9 @@ use crate::protocol::frontend::{self, split_cstring};
 use crate::protocol::startup::{CancelKey, Startup};
 use crate::services::Services;
 use crate::upstream::Error;
-use crate::upstream::connection::Parameters;
+use crate::upstream::connection::{Baseline, Parameters};
 use crate::upstream::login::{Challenge, Credentials, Greeter};
+use crate::upstream::server::Server;
 use crate::upstream::{lease::Lease, pool::Pool};
 
 /// A client's place in its pool, given up when the login fails.
@@ -54,10 +55,14 @@ impl Drop for PoolMember {
 
 /// A login that the server accepted.
 pub(super) struct Welcome {
-    /// The connection it opened.
-    pub(super) connection: Lease,
-    /// The server's key for it.
-    pub(super) key: CancelKey,
+    /// The settings that the session starts with.
+    pub(super) baseline: Arc<Baseline>,
+    /// The connection that the login opened, if it needed one.
+    pub(super) connection: Option<Lease>,
+    /// The process id that the client is told.
+    pub(super) pid: u32,
+    /// The length of the secret that it is told.
+    pub(super) secret_bytes: usize,
     /// What the client is still to be told.
     pub(super) messages: LastMessages,
 }
@@ -96,14 +101,14 @@ pub(super) async fn relay(
 ) -> io::Result<Option<Welcome>> {
     match try_relay(newcomer, pool, startup, services).await {
         Ok(welcome) => {
-            services.note_upstream(true);
+            pool.route().server.note_reachable(true);
             services.metrics.add(Counter::ServerConnectsOk, 1);
             Ok(Some(welcome))
         }
         Err(Failure::Client(error)) => Err(error),
         Err(Failure::Server(error)) => {
             services.metrics.add(Counter::ServerConnectsFailed, 1);
-            refuse(newcomer, &error, services).await?;
+            refuse(newcomer, &error, &pool.route().server).await?;
             Ok(None)
         }
     }
@@ -113,12 +118,12 @@ pub(super) async fn relay(
 pub(super) async fn refuse(
     newcomer: &mut Newcomer,
     error: &Error,
-    services: &Services,
+    server: &Server,
 ) -> io::Result<()> {
     match error {
         Error::Refused(message) => newcomer.socket.write_all(message).await,
         Error::Unreachable(_) => {
-            services.note_upstream(false);
+            server.note_reachable(false);
             newcomer.refuse(error.sqlstate(), &error.to_string()).await
         }
         Error::LoginRequired
@@ -150,7 +155,7 @@ async fn try_relay(
 ) -> Result<Welcome, Failure> {
     let place = pool.admit().await?;
     let limit = services.config.pool.connect_timeout;
-    let mut greeter = Greeter::start(&services.config.upstream, startup, limit).await?;
+    let mut greeter = Greeter::start(&pool.route().upstream, startup, limit).await?;
     if let Some(credentials) = relay_challenges(newcomer, &mut greeter).await? {
         pool.learn(credentials);
     }
@@ -158,15 +163,18 @@ async fn try_relay(
     let greeting = greeter
         .greeting(|message| aside.extend_from_slice(message))
         .await?;
-    let key = greeting.key.clone();
+    let (pid, secret_bytes) = (greeting.key.pid, greeting.key.secret.len());
     let messages = LastMessages::new(&greeting.parameters, &aside);
     let connection = greeter.finish(greeting, place).await?;
+    let identity = &pool.route().server.identity;
     services
         .freshness
-        .note_postmaster(connection.backend.postmaster_start);
+        .note_postmaster(identity, connection.backend.postmaster_start);
     Ok(Welcome {
-        connection: Lease::new(Box::new(connection)),
-        key,
+        baseline: Arc::clone(&connection.baseline),
+        connection: Some(Lease::new(Box::new(connection))),
+        pid,
+        secret_bytes,
         messages,
     })
 }
@@ -221,7 +229,7 @@ fn out_of_patience(spoken: Result<(u8, BytesMut), Error>) -> Failure {
 }
 
 /// The client's next message, whole.
-async fn next_answer(newcomer: &mut Newcomer) -> io::Result<Vec<u8>> {
+pub(super) async fn next_answer(newcomer: &mut Newcomer) -> io::Result<Vec<u8>> {
     loop {
         let complete = frame::complete(&newcomer.inbox, 0)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;

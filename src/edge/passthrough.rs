@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Newcomer;
 use super::login::{self, Failure, LastMessages};
+use super::proof;
 use crate::clients::Admission;
+use crate::config::AuthMode;
 use crate::freshness::window::{Backend, Freshness, Outcome, Window};
 use crate::freshness::words::Slot;
 use crate::protocol::backend::READY_FOR_QUERY;
@@ -20,7 +22,9 @@ use crate::protocol::frame::{self, HEADER};
 use crate::protocol::frontend;
 use crate::protocol::startup::{CancelKey, Startup};
 use crate::services::Services;
-use crate::upstream::login::Greeter;
+use crate::upstream::cancel::CancelTarget;
+use crate::upstream::login::{Greeter, authenticate};
+use crate::upstream::server::Route;
 use crate::upstream::socket::Socket;
 
 /// The commands of the streaming replication protocol, by their first words. None of them changes a table.
@@ -42,18 +46,25 @@ const REPLICATION_COMMANDS: [&str; 10] = [
 pub(super) async fn run(
     mut newcomer: Newcomer,
     startup: Startup,
+    route: &Route,
     services: &Services,
-    _admission: Admission,
+    admission: Admission,
 ) -> io::Result<()> {
-    let (greeter, key, welcome) = match open(&mut newcomer, &startup, services).await {
-        Ok(opened) => opened,
+    let (greeter, key, welcome) = match open(&mut newcomer, &startup, route, services).await {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return Ok(()),
         Err(Failure::Client(error)) => return Err(error),
-        Err(Failure::Server(error)) => return login::refuse(&mut newcomer, &error, services).await,
+        Err(Failure::Server(error)) => {
+            return login::refuse(&mut newcomer, &error, &route.server).await;
+        }
     };
+    let target = CancelTarget::new(key.clone(), Arc::clone(&route.upstream));
+    let _membership = admission.pass_through(target);
     newcomer.socket.write_all(&welcome.finish(&key)).await?;
     let (server, ahead) = greeter.into_parts();
     newcomer.socket.write_all(&ahead).await?;
     let backend = Backend {
+        server: route.server.number,
         pid: i32::from_ne_bytes(key.pid.to_ne_bytes()),
         postmaster_start: 0,
         start: 0,
@@ -73,17 +84,30 @@ pub(super) async fn run(
 async fn open(
     newcomer: &mut Newcomer,
     startup: &Startup,
+    route: &Route,
     services: &Services,
-) -> Result<(Greeter, CancelKey, LastMessages), Failure> {
+) -> Result<Option<(Greeter, CancelKey, LastMessages)>, Failure> {
     let limit = services.config.pool.connect_timeout;
-    let mut greeter = Greeter::start(&services.config.upstream, startup, limit).await?;
-    login::relay_challenges(newcomer, &mut greeter).await?;
+    let mut greeter = if services.config.auth.mode == AuthMode::Scram {
+        let proven = proof::prove(newcomer, startup, route, services).await;
+        let Some(proven) = proven.map_err(Failure::Client)? else {
+            return Ok(None);
+        };
+        let startup = startup.clone().plain();
+        let mut greeter = Greeter::start(&route.upstream, &startup, limit).await?;
+        authenticate(&mut greeter, &startup, &proven.credentials).await?;
+        greeter
+    } else {
+        let mut greeter = Greeter::start(&route.upstream, startup, limit).await?;
+        login::relay_challenges(newcomer, &mut greeter).await?;
+        greeter
+    };
     let mut aside = Vec::new();
     let greeting = greeter
         .greeting(|message| aside.extend_from_slice(message))
         .await?;
     let welcome = LastMessages::new(&greeting.parameters, &aside);
-    Ok((greeter, greeting.key, welcome))
+    Ok(Some((greeter, greeting.key, welcome)))
 }
 
 /// The two ends of a connection that is passed through.

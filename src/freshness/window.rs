@@ -9,18 +9,21 @@
 //! it is open, the change it stands for may do more than that (a new trigger, a new foreign key). So when a
 //! window over [`Slot::CATALOG`] closes, every older window is taken to cover everything from there on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::server::{Identities, Server};
 use super::words::{Slot, Words};
 
 /// A server process, for as long as it lives.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Backend {
+    /// The address of its server, by number.
+    pub server: u32,
     /// Its process id.
     pub pid: i32,
     /// When its postmaster started, in microseconds since 1970.
@@ -34,7 +37,7 @@ pub struct Freshness {
     words: Words,
     orphans: Mutex<Vec<Orphan>>,
     ledger: Mutex<Ledger>,
-    postmaster_start: AtomicI64,
+    identities: Identities,
     open: AtomicU64,
     committed: AtomicU64,
     rolled_back: AtomicU64,
@@ -50,13 +53,13 @@ struct Orphan {
 
 /// The windows without an outcome, as they were at one moment.
 #[derive(Debug)]
-pub struct Orphans(BTreeSet<u64>);
+pub struct Orphans(BTreeMap<u64, Option<u32>>);
 
 impl Orphans {
-    /// Were there none?
+    /// The servers they wait for, by number.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn servers(&self) -> BTreeSet<u32> {
+        self.0.values().flatten().copied().collect()
     }
 }
 
@@ -90,7 +93,7 @@ impl Freshness {
             words: Words::new(slots),
             orphans: Mutex::new(Vec::new()),
             ledger: Mutex::new(Ledger::default()),
-            postmaster_start: AtomicI64::new(0),
+            identities: Identities::default(),
             open: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             rolled_back: AtomicU64::new(0),
@@ -131,11 +134,11 @@ impl Freshness {
         }
     }
 
-    /// A new connection reports when its postmaster started. If that is not what the last one reported, the
-    /// server has restarted, or is another, and may have lost what it had already shown.
-    pub fn note_postmaster(&self, start: i64) {
-        let before = self.postmaster_start.swap(start, Ordering::SeqCst);
-        if before != 0 && before != start {
+    /// A new connection reports when its postmaster started, before anything is asked of it. If that is not
+    /// what the last one to the same address reported, the server has restarted, or is another, and may have
+    /// lost what it had already shown.
+    pub fn note_postmaster(&self, server: &Arc<Server>, start: i64) {
+        if self.identities.note(server, start) {
             self.words.bump_everything();
         }
     }
@@ -159,7 +162,7 @@ impl Freshness {
             self.orphans
                 .lock()
                 .iter()
-                .map(|orphan| orphan.number)
+                .map(|orphan| (orphan.number, orphan.backend.map(|backend| backend.server)))
                 .collect(),
         )
     }
@@ -168,7 +171,7 @@ impl Freshness {
     pub fn close_orphans(&self, known: &Orphans, is_gone: impl Fn(Option<Backend>) -> bool) {
         let mut orphans = self.orphans.lock();
         orphans.retain(|orphan| {
-            let gone = known.0.contains(&orphan.number) && is_gone(orphan.backend);
+            let gone = known.0.contains_key(&orphan.number) && is_gone(orphan.backend);
             if gone {
                 self.close(orphan.number, &orphan.slots, Outcome::Committed);
             }
@@ -274,6 +277,7 @@ mod tests {
     use super::*;
 
     const BACKEND: Backend = Backend {
+        server: 0,
         pid: 7,
         postmaster_start: 1,
         start: 2,
@@ -318,6 +322,7 @@ mod tests {
         let freshness = Freshness::new(64);
         let stamp = || freshness.words().stamp(Slot::EVERYTHING);
         let table = freshness.words().slot(crate::freshness::Tag::Table {
+            server: 0,
             database: 1,
             oid: 1,
         });

@@ -120,6 +120,7 @@ mod tests {
     use super::*;
 
     const TABLE: Tag = Tag::Table {
+        server: 0,
         database: 1,
         oid: 16_384,
     };
@@ -166,7 +167,11 @@ mod tests {
     fn the_fixed_tags_share_no_slot_with_tables() {
         let words = Words::new(4);
         for oid in 0..1000 {
-            let slot = words.slot(Tag::Table { database: 0, oid });
+            let slot = words.slot(Tag::Table {
+                server: 0,
+                database: 0,
+                oid,
+            });
             assert!(slot != Slot::EVERYTHING && slot != Slot::CATALOG);
         }
     }

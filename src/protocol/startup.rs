@@ -15,6 +15,9 @@ const GSSENC_REQUEST: u32 = 80_877_104;
 /// Protocol 3.0, the version every server speaks.
 pub const VERSION_3_0: u32 = 0x0003_0000;
 
+/// Protocol 3.2, which PostgreSQL 18 speaks: the secrets of cancel keys are longer.
+pub const VERSION_3_2: u32 = 0x0003_0002;
+
 /// A packet that is not a start-up packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Malformed {
@@ -95,6 +98,24 @@ impl Startup {
             Some(name) if !name.is_empty() => Some(String::from_utf8_lossy(name)),
             _ => self.user(),
         }
+    }
+
+    /// The same message, for another database.
+    #[must_use]
+    pub fn with_database(mut self, database: &str) -> Self {
+        self.parameters.retain(|(name, _)| **name != *b"database");
+        self.parameters
+            .push((b"database".as_slice().into(), database.as_bytes().into()));
+        self
+    }
+
+    /// The same message in protocol 3.0, without its extensions: every server understands it.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.version = VERSION_3_0;
+        self.parameters
+            .retain(|(name, _)| !name.starts_with(b"_pq_."));
+        self
     }
 
     /// Does it ask for a replication connection?

@@ -30,7 +30,7 @@ impl Session {
                 () = self.cancel.cancelled() => return Err(End::Cancelled),
             };
             let lease = acquired.map_err(|error| self.refuse(error))?;
-            self.services.note_upstream(true);
+            self.pool.route().server.note_reachable(true);
             self.cancel.attach(Some(lease.cancel.clone()));
             self.tell_settings(&lease);
             self.server = Some(lease);
@@ -57,7 +57,7 @@ impl Session {
 
     fn refuse(&self, error: Error) -> End {
         if matches!(error, Error::Unreachable(_)) {
-            self.services.note_upstream(false);
+            self.pool.route().server.note_reachable(false);
         }
         End::Refused(error)
     }
@@ -142,10 +142,10 @@ impl Session {
 
     /// Opens the window over everything that a request may make visible, and remembers what it may change.
     fn open_window(&mut self, effects: &Effects, part: &Effects) {
-        let services = &self.services;
-        let mut exposed = self
-            .transaction
-            .exposes(effects, |gid| services.prepared_transactions.writes(gid));
+        let (services, server) = (&self.services, self.kind.baseline.database.server);
+        let mut exposed = self.transaction.exposes(effects, |gid| {
+            services.prepared_transactions.writes(server, gid)
+        });
         if effects.session.contains(SessionEffect::UnknownCode) {
             // Code may commit by itself, over a connection of its own.
             transaction::merge(&mut exposed, &effects.writes);
@@ -295,7 +295,8 @@ impl Session {
         let transactions = &self.services.prepared_transactions;
         match &effects.boundary {
             Boundary::Prepare(gid) if told.tag == b"PREPARE TRANSACTION" => {
-                transactions.prepare(gid, written.into());
+                let server = self.kind.baseline.database.server;
+                transactions.prepare(server, gid, written.into());
             }
             Boundary::CommitPrepared(gid) | Boundary::RollBackPrepared(gid) if !told.failed => {
                 transactions.finish(gid);

@@ -22,6 +22,8 @@ use crate::protocol::startup::{CancelKey, encode_cancel};
 pub struct CancelTarget {
     /// The key the server gave.
     pub key: CancelKey,
+    /// The server that gave it.
+    upstream: Arc<Upstream>,
     under_way: AtomicU32,
     done: Notify,
 }
@@ -29,9 +31,10 @@ pub struct CancelTarget {
 impl CancelTarget {
     /// A target with the server's own key.
     #[must_use]
-    pub fn new(key: CancelKey) -> Arc<Self> {
+    pub fn new(key: CancelKey, upstream: Arc<Upstream>) -> Arc<Self> {
         Arc::new(Self {
             key,
+            upstream,
             under_way: AtomicU32::new(0),
             done: Notify::new(),
         })
@@ -64,8 +67,8 @@ impl Cancelling {
     ///
     /// # Errors
     /// What the operating system says.
-    pub async fn send(self, upstream: &Upstream, limit: Duration) -> io::Result<()> {
-        send(upstream, &self.0.key, limit).await
+    pub async fn send(self, limit: Duration) -> io::Result<()> {
+        send(&self.0.upstream, &self.0.key, limit).await
     }
 }
 

@@ -38,9 +38,11 @@ pub struct Baseline {
     pub settings: Box<[u8]>,
 }
 
-/// A database of the server. Clients may know it by another name: PostgreSQL cuts names at 63 bytes.
+/// A database of a server. Clients may know it by another name: PostgreSQL cuts names at 63 bytes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct DatabaseId {
+    /// The server's number ([`super::server::Server`]): results are kept by address.
+    pub server: u32,
     /// Its oid: another one if it was dropped and created anew.
     pub oid: u32,
     /// Its name.

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
@@ -16,13 +18,16 @@ use super::connection::{Baseline, Connection, DatabaseId, Parameters, Prepared};
 use super::lease::Place;
 use super::settings::unchanged;
 use super::socket::Socket;
+use crate::auth::client;
+use crate::auth::scram::Keys;
+use crate::auth::verifier::Md5Hash;
 use crate::config::{Secret, Upstream};
 use crate::freshness::window::Backend;
 use crate::protocol::backend::{self, TransactionStatus};
 use crate::protocol::expect::Expectations;
 use crate::protocol::frame;
 use crate::protocol::frontend;
-use crate::protocol::startup::{CancelKey, Startup, VERSION_3_0};
+use crate::protocol::startup::{CancelKey, Startup};
 
 /// How the proxy can log a user in again.
 #[derive(Clone, Debug)]
@@ -31,6 +36,10 @@ pub enum Credentials {
     Trusted,
     /// The user's password, from the configuration or from a clear-text login.
     Password(Secret),
+    /// What a client's SCRAM proof gave away.
+    Scram(Keys),
+    /// The MD5 hash that the server keeps.
+    Md5(Md5Hash),
 }
 
 /// What the server said between AuthenticationOk and its first ReadyForQuery.
@@ -154,14 +163,20 @@ impl Greeter {
         let answer = answer.ok_or_else(|| {
             Error::Protocol("the server does not say what its sessions start with".into())
         })?;
+        let route = place.pool().route();
         let backend = Backend {
+            server: route.server.number,
             pid: i32::from_ne_bytes(greeting.key.pid.to_ne_bytes()),
             postmaster_start: answer.postmaster_start,
             start: answer.start,
         };
         let baseline = place.pool().intern(Baseline {
             parameters: Arc::new(greeting.parameters),
-            database: answer.database,
+            database: DatabaseId {
+                server: route.server.number,
+                oid: answer.oid,
+                name: answer.name,
+            },
             settings: answer.settings,
         });
         Ok(Connection {
@@ -179,7 +194,7 @@ impl Greeter {
             baseline,
             changes: unchanged(),
             backend,
-            cancel: CancelTarget::new(greeting.key),
+            cancel: CancelTarget::new(greeting.key, Arc::clone(&route.upstream)),
             opened: Instant::now(),
             idle_since: Instant::now(),
             place,
@@ -198,6 +213,8 @@ const BASELINE_QUERY: &str = "SELECT \
      pg_catalog.concat_ws(E'\\x1f', \
          pg_catalog.current_setting('default_transaction_isolation'), \
          pg_catalog.current_setting('search_path'), current_user, session_user, \
+         (SELECT r.oid FROM pg_catalog.pg_roles AS r \
+          WHERE r.rolname OPERATOR(pg_catalog.=) session_user), \
          pg_catalog.current_setting('row_security'), \
          pg_catalog.current_setting('bytea_output'), \
          pg_catalog.current_setting('extra_float_digits'), \
@@ -224,7 +241,8 @@ const BASELINE_QUERY: &str = "SELECT \
 struct Answer {
     postmaster_start: i64,
     start: i64,
-    database: DatabaseId,
+    oid: u32,
+    name: String,
     settings: Box<[u8]>,
 }
 
@@ -245,10 +263,8 @@ fn read_baseline(body: &[u8]) -> Option<Answer> {
     Some(Answer {
         postmaster_start: micros(column()?)?,
         start: micros(column()?)?,
-        database: DatabaseId {
-            oid: std::str::from_utf8(column()?).ok()?.parse().ok()?,
-            name: String::from_utf8(column()?.to_vec()).ok()?,
-        },
+        oid: std::str::from_utf8(column()?).ok()?.parse().ok()?,
+        name: String::from_utf8(column()?.to_vec()).ok()?,
         settings: column()?.into(),
     })
 }
@@ -263,16 +279,13 @@ pub async fn connect(
     credentials: &Credentials,
     place: Place,
     limit: Duration,
+    aside: impl FnMut(&[u8]),
 ) -> Result<Connection, Error> {
     let connecting = async {
-        let mut startup = startup.clone();
-        startup.version = VERSION_3_0;
-        startup
-            .parameters
-            .retain(|(name, _)| !name.starts_with(b"_pq_."));
+        let startup = startup.clone().plain();
         let mut greeter = Greeter::start(upstream, &startup, limit).await?;
         authenticate(&mut greeter, &startup, credentials).await?;
-        let greeting = greeter.greeting(|_| ()).await?;
+        let greeting = greeter.greeting(aside).await?;
         greeter.finish(greeting, place).await
     };
     let timed_out = || Error::Unreachable(std::io::ErrorKind::TimedOut.into());
@@ -281,17 +294,17 @@ pub async fn connect(
         .unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// Answers the server's challenge.
-async fn authenticate(
+/// Answers the server's challenges until it is satisfied.
+///
+/// # Errors
+/// [`Error::LoginRequired`] when the credentials are no longer those of the role, or as [`Greeter::next`].
+pub async fn authenticate(
     greeter: &mut Greeter,
     startup: &Startup,
     credentials: &Credentials,
 ) -> Result<(), Error> {
-    let password = match credentials {
-        Credentials::Trusted => &[][..],
-        Credentials::Password(password) => password.expose().as_bytes(),
-    };
     let user = startup.parameter("user").unwrap_or_default();
+    let out_of_turn = || Error::Protocol("SASL out of turn".into());
     let mut scram = None;
     loop {
         let (tag, message) = greeter.next().await?;
@@ -308,35 +321,30 @@ async fn authenticate(
         match Challenge::read(u32::from_be_bytes(*kind)) {
             Some(Challenge::Ok) => return Ok(()),
             Some(Challenge::Cleartext) => {
+                let password = credentials.cleartext()?.as_bytes();
                 frontend::write(&mut reply, frontend::PASSWORD, &[password, b"\0"])
             }
             Some(Challenge::Md5) => {
                 let salt = data
                     .first_chunk::<4>()
                     .ok_or_else(|| Error::Protocol("malformed salt".into()))?;
-                let hash = md5_hash(user, password, *salt);
+                let hash = credentials.md5(user, *salt)?;
                 frontend::write(&mut reply, frontend::PASSWORD, &[hash.as_bytes(), b"\0"]);
             }
             Some(Challenge::Sasl) => {
-                let machine = ScramSha256::new(password, ChannelBinding::unsupported());
-                let first = machine.message();
+                let machine = Scram::new(credentials)?;
+                let first = machine.first();
                 let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
-                let parts = [SCRAM_SHA_256.as_bytes(), b"\0", &length, first];
+                let parts = [SCRAM_SHA_256.as_bytes(), b"\0", &length, &first];
                 frontend::write(&mut reply, frontend::PASSWORD, &parts);
                 scram = Some(machine);
             }
             Some(Challenge::SaslContinue) => {
-                let machine = scram
-                    .as_mut()
-                    .ok_or_else(|| Error::Protocol("SASL out of turn".into()))?;
-                machine.update(data)?;
-                frontend::write(&mut reply, frontend::PASSWORD, &[machine.message()]);
+                let proof = scram.as_mut().ok_or_else(out_of_turn)?.answer(data)?;
+                frontend::write(&mut reply, frontend::PASSWORD, &[&proof]);
             }
             Some(Challenge::SaslFinal) => {
-                scram
-                    .as_mut()
-                    .ok_or_else(|| Error::Protocol("SASL out of turn".into()))?
-                    .finish(data)?;
+                scram.as_mut().ok_or_else(out_of_turn)?.finish(data)?;
                 continue;
             }
             Some(Challenge::Other) | None => {
@@ -346,6 +354,88 @@ async fn authenticate(
             }
         }
         greeter.send(&reply).await?;
+    }
+}
+
+impl Credentials {
+    /// The password, for a server that asks for nothing less.
+    fn cleartext(&self) -> Result<&str, Error> {
+        match self {
+            Self::Trusted => Ok(""),
+            Self::Password(password) => Ok(password.expose()),
+            Self::Scram(_) | Self::Md5(_) => Err(needs("password")),
+        }
+    }
+
+    fn md5(&self, user: &[u8], salt: [u8; 4]) -> Result<String, Error> {
+        match self {
+            Self::Md5(hash) => Ok(hash.answer(salt)),
+            Self::Scram(_) => Err(needs("md5")),
+            Self::Trusted | Self::Password(_) => {
+                Ok(md5_hash(user, self.cleartext()?.as_bytes(), salt))
+            }
+        }
+    }
+}
+
+/// A proof cannot be turned into what the server asks for.
+fn needs(method: &str) -> Error {
+    Error::Protocol(format!(
+        "the server asks for the method \"{method}\" in pg_hba.conf, which a proof given to the proxy does not \
+         answer; use scram-sha-256 there, or auth.mode = \"relay\""
+    ))
+}
+
+/// Our side of a SCRAM login, with a password or with the keys that a client's proof gave away.
+enum Scram {
+    Password(ScramSha256),
+    Keys(client::Exchange),
+}
+
+impl Scram {
+    fn new(credentials: &Credentials) -> Result<Self, Error> {
+        match credentials {
+            Credentials::Scram(keys) => {
+                let nonce: [u8; 18] = rand::random();
+                let nonce = STANDARD.encode(nonce);
+                Ok(Self::Keys(client::Exchange::new(keys.clone(), nonce)))
+            }
+            // A role with an MD5 hash has no keys: the hash was the old password's.
+            Credentials::Md5(_) => Err(Error::LoginRequired),
+            Credentials::Trusted | Credentials::Password(_) => {
+                let password = credentials.cleartext()?.as_bytes();
+                let unsupported = ChannelBinding::unsupported();
+                Ok(Self::Password(ScramSha256::new(password, unsupported)))
+            }
+        }
+    }
+
+    fn first(&self) -> Vec<u8> {
+        match self {
+            Self::Password(machine) => machine.message().to_vec(),
+            Self::Keys(exchange) => exchange.first().into_bytes(),
+        }
+    }
+
+    fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Password(machine) => {
+                machine.update(challenge)?;
+                Ok(machine.message().to_vec())
+            }
+            Self::Keys(exchange) => exchange
+                .answer(challenge)
+                .map(String::into_bytes)
+                .ok_or(Error::LoginRequired),
+        }
+    }
+
+    fn finish(&mut self, proof: &[u8]) -> Result<(), Error> {
+        match self {
+            Self::Password(machine) => Ok(machine.finish(proof)?),
+            Self::Keys(exchange) if exchange.is_from_server(proof) => Ok(()),
+            Self::Keys(_) => Err(Error::Protocol("the server does not prove itself".into())),
+        }
     }
 }
 

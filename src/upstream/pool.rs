@@ -7,6 +7,8 @@
 //! Connections differ by their [`Baseline`]: a session only gets one that started with the settings the
 //! session itself started with.
 
+mod opening;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,27 +22,20 @@ use super::connection::{Baseline, Connection, Health};
 use super::kind::Kind;
 use super::lease::{Lease, Place};
 use super::login::{self, Credentials};
-use crate::config;
+use super::server::Route;
 use crate::freshness::window::Freshness;
 use crate::observe::{Counter, Metrics};
 use crate::protocol::startup::Startup;
-
-/// What every pool of a proxy has in common.
-#[derive(Debug)]
-pub struct Settings {
-    /// The server.
-    pub upstream: config::Upstream,
-    /// The limits.
-    pub limits: config::Pool,
-}
+use opening::Opening;
 
 /// The server connections of one kind of session.
 pub struct Pool {
     startup: Startup,
-    settings: Arc<Settings>,
+    route: Arc<Route>,
     pub(super) metrics: Arc<Metrics>,
     freshness: Arc<Freshness>,
     state: Mutex<State>,
+    opening: tokio::sync::Mutex<Option<Arc<Opening>>>,
     clients: AtomicU32,
     pinned_sessions: AtomicU32,
 }
@@ -55,6 +50,8 @@ struct State {
     places_taken: u32,
     waiting: VecDeque<Waiting>,
     credentials: Option<Credentials>,
+    /// How many there were before these.
+    credentials_before: u64,
     pinned: BTreeMap<&'static str, u32>,
     /// The baselines of its connections and sessions, each of them once.
     baselines: Vec<Weak<Baseline>>,
@@ -106,11 +103,11 @@ impl Pool {
     #[must_use]
     pub fn new(
         startup: Startup,
-        settings: Arc<Settings>,
+        route: Arc<Route>,
         metrics: Arc<Metrics>,
         freshness: Arc<Freshness>,
     ) -> Arc<Self> {
-        let upstream = &settings.upstream;
+        let upstream = &route.upstream;
         let is_ours = startup.user().is_some_and(|user| user == upstream.user);
         let credentials = upstream
             .password
@@ -123,10 +120,11 @@ impl Pool {
         });
         Arc::new(Self {
             startup,
-            settings,
+            route,
             metrics,
             freshness,
             state,
+            opening: tokio::sync::Mutex::new(None),
             clients: AtomicU32::new(0),
             pinned_sessions: AtomicU32::new(0),
         })
@@ -136,6 +134,12 @@ impl Pool {
     #[must_use]
     pub fn startup(&self) -> &Startup {
         &self.startup
+    }
+
+    /// Where its connections lead.
+    #[must_use]
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
     }
 
     /// A client of this pool came.
@@ -207,7 +211,20 @@ impl Pool {
 
     /// A login showed how this user can be logged in again.
     pub fn learn(&self, credentials: Credentials) {
-        self.state.lock().credentials = Some(credentials);
+        let mut state = self.state.lock();
+        state.credentials = Some(credentials);
+        state.credentials_before += 1;
+    }
+
+    /// A client has proven to the proxy who it is. A password that is known answers more than the proof does.
+    pub fn learn_proven(&self, credentials: Credentials) {
+        let knows_password = matches!(
+            self.state.lock().credentials,
+            Some(Credentials::Password(_))
+        );
+        if !knows_password || matches!(credentials, Credentials::Password(_)) {
+            self.learn(credentials);
+        }
     }
 
     /// A place for a login. An idle connection makes room if it must.
@@ -245,7 +262,7 @@ impl Pool {
                 Grant::Place(place) => place,
             },
         };
-        let connection = self.connect(place).await?;
+        let connection = self.connect(place, |_| ()).await?;
         if !kind.has_baseline_of(&connection) {
             // The role's or database's settings changed since the client logged in.
             self.release(Box::new(connection));
@@ -300,9 +317,7 @@ impl Pool {
         }
         connection.idle_since = Instant::now();
         let mut state = self.state.lock();
-        if state.credentials.is_some()
-            && connection.opened.elapsed() > self.settings.limits.lifetime
-        {
+        if state.credentials.is_some() && connection.opened.elapsed() > self.route.limits.lifetime {
             drop(state);
             drop(connection.close());
             return;
@@ -334,7 +349,7 @@ impl Pool {
 
     /// Closes what is dead, idle or old beyond the limits, and opens what `min` asks for. Called every second.
     pub fn maintain(self: &Arc<Self>) {
-        let limits = &self.settings.limits;
+        let limits = &self.route.limits;
         let clients = self.clients.load(Ordering::SeqCst);
         let mut state = self.state.lock();
         // Without credentials only a login can open a connection, so the clients keep what they brought.
@@ -371,39 +386,57 @@ impl Pool {
         if let Some(place) = missing {
             let pool = Arc::clone(self);
             tokio::spawn(async move {
-                if let Ok(connection) = pool.connect(place).await {
+                if let Ok(connection) = pool.connect(place, |_| ()).await {
                     pool.release(Box::new(connection));
                 }
             });
         }
     }
 
-    async fn connect(&self, place: Place) -> Result<Connection, Error> {
-        let credentials = self
-            .state
-            .lock()
-            .credentials
-            .clone()
-            .ok_or(Error::LoginRequired)?;
-        let limit = self.settings.limits.connect_timeout;
+    /// Opens a connection; what the server says beside its settings goes to `aside`.
+    async fn connect(&self, place: Place, aside: impl FnMut(&[u8])) -> Result<Connection, Error> {
+        let (credentials, before) = {
+            let state = self.state.lock();
+            let credentials = state.credentials.clone().ok_or(Error::LoginRequired)?;
+            (credentials, state.credentials_before)
+        };
+        let limit = self.route.limits.connect_timeout;
         let connected = login::connect(
-            &self.settings.upstream,
+            &self.route.upstream,
             &self.startup,
             &credentials,
             place,
             limit,
+            aside,
         )
         .await;
+        if let Err(error) = &connected {
+            self.doubt(&credentials, before, error);
+        }
         let counter = match &connected {
             Ok(_) => Counter::ServerConnectsOk,
             Err(_) => Counter::ServerConnectsFailed,
         };
         self.metrics.add(counter, 1);
         if let Ok(connection) = &connected {
+            let start = connection.backend.postmaster_start;
             self.freshness
-                .note_postmaster(connection.backend.postmaster_start);
+                .note_postmaster(&self.route.server.identity, start);
         }
         connected
+    }
+
+    /// What a proof gave away is of no more use once the server refuses it: the password has changed. The next
+    /// client that proves itself brings the new one.
+    fn doubt(&self, credentials: &Credentials, before: u64, error: &Error) {
+        let is_proven = matches!(credentials, Credentials::Scram(_) | Credentials::Md5(_));
+        if !is_proven || !error.is_about_credentials() {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.credentials_before == before {
+            state.credentials = None;
+        }
     }
 
     fn is_usable(&self, connection: &mut Connection) -> bool {
@@ -424,7 +457,7 @@ impl Pool {
     }
 
     fn take_place(self: &Arc<Self>, state: &mut State) -> Option<Place> {
-        (state.places_taken < self.settings.limits.max && state.waiting.is_empty()).then(|| {
+        (state.places_taken < self.route.limits.max && state.waiting.is_empty()).then(|| {
             state.places_taken += 1;
             Place::new(Arc::clone(self))
         })
@@ -437,7 +470,7 @@ impl Pool {
     }
 
     async fn granted(&self, waiting: oneshot::Receiver<Grant>) -> Result<Grant, Error> {
-        let limit = self.settings.limits.wait_timeout;
+        let limit = self.route.limits.wait_timeout;
         match tokio::time::timeout(limit, waiting).await {
             Ok(Ok(grant)) => Ok(grant),
             Ok(Err(_)) => Err(Error::LoginRequired),

@@ -1,48 +1,62 @@
-//! Every pool of the proxy, by the start-up message of its sessions.
+//! Every pool of the proxy, by where it leads and the start-up message of its sessions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::pool::{Pool, Settings};
+use super::pool::Pool;
+use super::server::Route;
 use crate::freshness::window::Freshness;
 use crate::observe::Metrics;
 use crate::protocol::startup::{Parameters, Startup};
 
 /// Every pool. Looked into when a client comes or leaves, never for a query.
 pub struct Pools {
-    settings: Arc<Settings>,
     metrics: Arc<Metrics>,
     freshness: Arc<Freshness>,
-    pools: Mutex<HashMap<Parameters, Arc<Pool>>>,
+    pools: Mutex<HashMap<Key, Arc<Pool>>>,
+}
+
+/// What the sessions of a pool have in common.
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct Key {
+    /// The server, by number.
+    server: u32,
+    /// The most and the fewest connections: aliases of a database may differ in them.
+    bounds: (u32, u32),
+    /// The start-up parameters, sorted.
+    parameters: Parameters,
 }
 
 impl Pools {
     /// No pool yet.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>, freshness: Arc<Freshness>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, freshness: Arc<Freshness>) -> Self {
         Self {
-            settings,
             metrics,
             freshness,
             pools: Mutex::new(HashMap::new()),
         }
     }
 
-    /// The pool for sessions that start like this one. The caller counts as a client of it from here on, so
+    /// The pool for sessions that start like this one, in the server's words. The caller counts as a client of it from here on, so
     /// that it is not swept away: [`Pool::client_left`] is owed.
     #[must_use]
-    pub fn join(&self, startup: &Startup) -> Arc<Pool> {
-        let mut key: Parameters = startup.parameters.clone();
-        key.sort();
+    pub fn join(&self, route: &Arc<Route>, startup: &Startup) -> Arc<Pool> {
+        let mut parameters = startup.parameters.clone();
+        parameters.sort();
+        let key = Key {
+            server: route.server.number,
+            bounds: (route.limits.max, route.limits.min),
+            parameters,
+        };
         let mut pools = self.pools.lock();
         let pool = pools.entry(key).or_insert_with(|| {
-            let (settings, metrics) = (Arc::clone(&self.settings), Arc::clone(&self.metrics));
             Pool::new(
                 startup.clone(),
-                settings,
-                metrics,
+                Arc::clone(route),
+                Arc::clone(&self.metrics),
                 Arc::clone(&self.freshness),
             )
         });

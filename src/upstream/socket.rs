@@ -42,18 +42,19 @@ impl Socket {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Prepares an accepted or connected TCP stream.
+    /// An accepted TCP stream. If it cannot be prepared the client is gone already, and reading will tell.
+    #[must_use]
+    pub fn accepted(stream: TcpStream) -> Self {
+        let _ = prepare(&stream);
+        Self::Tcp(stream)
+    }
+
+    /// Prepares a connected TCP stream.
     ///
     /// # Errors
     /// What the operating system says.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        // A peer that vanished without a word is noticed in minutes, not hours.
-        let keepalive = socket2::TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(10))
-            .with_retries(6);
-        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        prepare(&stream)?;
         Ok(Self::Tcp(stream))
     }
 
@@ -102,6 +103,16 @@ impl Socket {
             Self::Unix(stream) => stream.try_write(bytes),
         }
     }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // A peer that vanished without a word is noticed in minutes, not hours.
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(6);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 impl AsyncRead for Socket {
