@@ -9,11 +9,15 @@
 mod attach;
 mod client;
 mod ending;
+mod errors;
 mod extended;
 mod lookup;
+mod names;
 mod outgoing;
+mod recall;
 mod record;
 mod relay;
+mod revise;
 mod simple;
 mod transaction;
 
@@ -23,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use client::{Client, Request};
-use outgoing::{Portals, Renaming, Statements};
+use names::{Portals, Renaming, Statements};
 use relay::Broken;
 use transaction::{Effects, Transaction};
 

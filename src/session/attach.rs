@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::client::Client;
-use super::outgoing::Renaming;
+use super::names::Renaming;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
 use super::transaction::{self, Boundary, Effects, Writes};
@@ -242,15 +242,17 @@ impl Session {
                     server.leftovers.push(server_name(*statement).into());
                 }
                 Expected::ParseComplete(_, Parsing::Other | Parsing::Unnamed)
-                | Expected::BindComplete
+                | Expected::BindComplete(_)
                 | Expected::CloseComplete(_)
                 | Expected::Execution
                 | Expected::Local(_)
+                | Expected::LocalDescription(_)
                 | Expected::PortalDescription
                 | Expected::Query(_)
                 | Expected::Ready
-                | Expected::StatementDescription
-                | Expected::StatementRows => {}
+                | Expected::Refusal(_)
+                | Expected::StatementDescription(..)
+                | Expected::StatementRows(..) => {}
             }
         }
         let skipped = void.iter().filter(|owed| Renaming::is_of(owed)).count();
@@ -285,7 +287,7 @@ impl Session {
             return;
         }
         for name in deallocated {
-            self.statements.remove(&name);
+            self.statements.remove(&*name);
         }
         let discards = effects.session.contains(SessionEffect::DiscardAll);
         if discards || told.tag == b"DEALLOCATE ALL" {

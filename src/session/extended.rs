@@ -11,14 +11,14 @@ use bytes::BytesMut;
 
 use super::client::Frames;
 use super::lookup::{Fill, Found, Shape};
-use super::outgoing::Outgoing;
+use super::names::Meaning;
+use super::outgoing::{Outgoing, Written};
 use super::transaction::Effects;
 use super::{End, Session};
 use crate::analysis::mentions_moving_date;
 use crate::cache::entry::Entry;
-use crate::cache::key;
+use crate::cache::key::{self, StatementId};
 use crate::database::statement::Statement;
-use crate::freshness::words::Slot;
 use crate::observe::Route;
 use crate::protocol::backend::{BIND_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
 use crate::protocol::expect::Expected;
@@ -81,6 +81,18 @@ impl<'a> Unit<'a> {
     }
 }
 
+/// The messages of a pipeline that are sent together.
+struct Part {
+    /// What they may do.
+    effects: Effects,
+    /// The first statement that they run.
+    executed: Option<Arc<Statement>>,
+    /// How many of the client's there are.
+    count: usize,
+    /// The next one has to wait until the server has told what this statement is now.
+    not_before: Option<StatementId>,
+}
+
 impl Session {
     /// Answers a pipeline, or the part of it that has come.
     pub(super) async fn segment(&mut self, bytes: BytesMut, frames: Frames) -> Result<(), End> {
@@ -113,11 +125,11 @@ impl Session {
         let mut fill = None;
         let mut reason = bypass.unwrap_or(Reason::Pipeline);
         if let Some(unit) = lone.filter(|_| bypass.is_none())
-            && let Some(statement) = self.statement_of(&unit)
+            && let Some(meaning) = self.meaning_of(&unit)
         {
-            match self.find_unit(&unit, &statement).await? {
+            match self.find_unit(&unit, &meaning.statement).await? {
                 Found::Coalesced(entry) => {
-                    self.replay_unit(&unit, statement, &entry, Route::Coalesced, started)
+                    self.replay_unit(&unit, meaning, &entry, Route::Coalesced, started)
                         .await?;
                     self.client
                         .outbox
@@ -139,15 +151,28 @@ impl Session {
         started: Instant,
     ) -> Result<usize, End> {
         let mut at = 0;
-        while let Some(unit) = Unit::read(bytes, &frames[at..]) {
-            let Some(statement) = self.statement_of(&unit) else {
+        while at < frames.len() {
+            let Some(unit) = Unit::read(bytes, &frames[at..]) else {
+                match self.answer_from_memory(bytes, &frames[at..]) {
+                    0 => break,
+                    answered => at += answered,
+                }
+                continue;
+            };
+            let Some(meaning) = self.meaning_of(&unit) else {
                 break;
             };
-            key::extended(&mut self.key, self.context, statement.id(), unit.bind.tail);
+            // What a name means has to be known for as long as the name is.
+            let is_named = unit.parse.is_some_and(|parse| !parse.name.is_empty());
+            if is_named && meaning.shape.get().is_none() {
+                break;
+            }
+            let statement = meaning.statement.id();
+            key::extended(&mut self.key, self.context, statement, unit.bind.tail);
             let Some(entry) = self.hit(unit.shape) else {
                 break;
             };
-            self.replay_unit(&unit, statement, &entry, Route::Hit, started)
+            self.replay_unit(&unit, meaning, &entry, Route::Hit, started)
                 .await?;
             at += unit.frames;
         }
@@ -155,16 +180,18 @@ impl Session {
     }
 
     /// The statement a unit runs, or `None` where the server has to say what is wrong with it.
-    fn statement_of(&self, unit: &Unit<'_>) -> Option<Arc<Statement>> {
-        let known = self.statements.get(unit.bind.statement);
-        match (unit.parse, known) {
-            (None, known) => known.cloned(),
-            (Some(parse), Some(known)) if parse.name.is_empty() && known.tail() == parse.tail => {
-                Some(Arc::clone(known))
-            }
+    fn meaning_of(&mut self, unit: &Unit<'_>) -> Option<Meaning> {
+        let Some(parse) = unit.parse else {
+            return self.recall(unit.bind.statement);
+        };
+        let known = self.statements.get(parse.name);
+        match known {
             // 42P05: the name is taken.
-            (Some(parse), Some(_)) if !parse.name.is_empty() => None,
-            (Some(parse), _) => Some(self.statement(parse.tail)),
+            Some(_) if !parse.name.is_empty() => None,
+            Some(known) if known.statement.tail() == parse.tail && self.is_current(known) => {
+                Some(known.clone())
+            }
+            _ => Some(Meaning::on(self.statement(parse.tail), self.ground())),
         }
     }
 
@@ -188,7 +215,7 @@ impl Session {
     async fn replay_unit(
         &mut self,
         unit: &Unit<'_>,
-        statement: Arc<Statement>,
+        meaning: Meaning,
         entry: &Entry,
         route: Route,
         started: Instant,
@@ -198,9 +225,9 @@ impl Session {
                 .outbox
                 .extend_from_slice(&PARSE_COMPLETE_MESSAGE);
             if let Some(known) = self.statements.get_mut(parse.name) {
-                *known = statement;
+                *known = meaning;
             } else {
-                self.statements.insert(parse.name.into(), statement);
+                self.statements.insert(parse.name.into(), meaning);
             }
         }
         // The server's unnamed portal, if it has one, is not what this Bind made.
@@ -226,8 +253,26 @@ impl Session {
     ) -> Result<(), End> {
         self.attach().await?;
         self.close_leftovers();
-        let (effects, executed) = self.write_frames(bytes, frames);
-        let sql = executed.as_deref().map_or(&b""[..], Statement::text);
+        let (mut rest, mut fill, mut told) = (frames, fill, None);
+        let written = loop {
+            let written = self.write_frames(bytes, rest, told);
+            let Some(statement) = written.not_before else {
+                break written;
+            };
+            // What was asked for a result comes in parts, and so is not kept.
+            fill = None;
+            rest = &rest[written.count..];
+            self.exchange(&written.effects, None).await?;
+            if self.skip_to_sync {
+                return self.skip(rest).await;
+            }
+            told = Some(statement);
+        };
+        let sql = written
+            .executed
+            .as_deref()
+            .map_or(&b""[..], Statement::text);
+        let effects = written.effects;
         let runs_something = effects.runs_something();
         match fill {
             Some(mut fill) => {
@@ -252,12 +297,9 @@ impl Session {
 
     /// Writes the messages as this server connection has to get them, and finds out what they may do and
     /// which statement they run first.
-    fn write_frames(
-        &mut self,
-        bytes: &[u8],
-        frames: &[Frame],
-    ) -> (Effects, Option<Arc<Statement>>) {
+    fn write_frames(&mut self, bytes: &[u8], frames: &[Frame], told: Option<StatementId>) -> Part {
         let (database, dialect) = (Arc::clone(&self.database), self.dialect());
+        let ground = self.ground();
         let server = self.server.as_mut().expect("the caller has attached");
         let mut outgoing = Outgoing {
             server,
@@ -265,7 +307,8 @@ impl Session {
             statements: &mut self.statements,
             portals: &mut self.portals,
             renamings: &mut self.renamings,
-            catalog: self.services.freshness.words().raw(Slot::CATALOG),
+            ground,
+            told,
             prepared_max: self.services.config.pool.prepared_statements_max,
             intern: &|tail, dialect| database.statement(tail, dialect),
             dialect,
@@ -274,16 +317,25 @@ impl Session {
             executed: None,
             deallocated: &mut self.deallocated,
         };
+        let (mut count, mut not_before) = (0, None);
         for &frame in frames {
-            outgoing.write(bytes, frame);
+            let next = frames.get(count + 1).copied();
+            if let Written::NotBefore(statement) = outgoing.write(bytes, frame, next) {
+                not_before = Some(statement);
+                break;
+            }
+            count += 1;
         }
-        if !frames
-            .last()
-            .is_some_and(|frame| matches!(frame.tag, SYNC | frontend::FLUSH))
-        {
+        let last = frames[..count].last().map(|frame| frame.tag);
+        if not_before.is_some() || !matches!(last, Some(SYNC | frontend::FLUSH)) {
             outgoing.bytes.extend_from_slice(&frontend::FLUSH_MESSAGE);
         }
-        (outgoing.effects, outgoing.executed)
+        Part {
+            effects: outgoing.effects,
+            executed: outgoing.executed,
+            count,
+            not_before,
+        }
     }
 
     /// Closes what was left on the server under names that are no longer in use.
@@ -298,7 +350,7 @@ impl Session {
     }
 
     /// After an error: nothing is heard before the Sync.
-    async fn skip(&mut self, frames: &Frames) -> Result<(), End> {
+    async fn skip(&mut self, frames: &[Frame]) -> Result<(), End> {
         if frames.last().is_none_or(|frame| frame.tag != SYNC) {
             return Ok(());
         }

@@ -18,6 +18,7 @@ use crate::protocol::backend::{self, TransactionStatus};
 use crate::protocol::expect::Expectations;
 use crate::protocol::frame::{self, HEADER};
 use crate::protocol::frontend;
+use crate::protocol::shape::Shape;
 
 /// How much is read from a server at once.
 const READ_BYTES: usize = 32 * 1024;
@@ -75,13 +76,13 @@ pub struct Prepared {
 }
 
 /// What is known of a server's unnamed statement.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Unnamed {
     /// There is none.
     #[default]
     Absent,
-    /// It is this one.
-    Known(StatementId),
+    /// It is this one, in this shape.
+    Known(StatementId, Arc<Shape>),
     /// A message that would have changed it may have been skipped.
     Unsure,
 }
@@ -89,33 +90,23 @@ pub enum Unnamed {
 #[derive(Debug)]
 struct Named {
     last_use: u64,
-    catalog: u64,
+    shape: Arc<Shape>,
 }
 
 impl Prepared {
-    /// Is the statement prepared? If so, this counts as a use of it.
-    pub fn touch(&mut self, statement: StatementId) -> bool {
+    /// The shape in which the statement is prepared, if it is. This counts as a use of it.
+    pub fn touch(&mut self, statement: StatementId) -> Option<&Arc<Shape>> {
         self.uses += 1;
-        let uses = self.uses;
-        self.named
-            .get_mut(&statement)
-            .map(|named| named.last_use = uses)
-            .is_some()
-    }
-
-    /// Was it prepared while the catalogs were as they are in `catalog`?
-    #[must_use]
-    pub fn is_prepared_under(&self, statement: StatementId, catalog: u64) -> bool {
-        self.named
-            .get(&statement)
-            .is_some_and(|named| named.catalog == catalog)
+        let named = self.named.get_mut(&statement)?;
+        named.last_use = self.uses;
+        Some(&named.shape)
     }
 
     /// Notes a Parse that is being sent, and returns the statement that has to go to make room for it.
     pub fn insert(
         &mut self,
         statement: StatementId,
-        catalog: u64,
+        shape: Arc<Shape>,
         most: usize,
     ) -> Option<StatementId> {
         self.uses += 1;
@@ -123,7 +114,7 @@ impl Prepared {
             statement,
             Named {
                 last_use: self.uses,
-                catalog,
+                shape,
             },
         );
         if self.named.len() <= most.max(1) {
@@ -427,11 +418,15 @@ mod tests {
     fn the_least_recently_used_statement_makes_room() {
         let mut prepared = Prepared::default();
         let [a, b, c] = [1, 2, 3].map(StatementId);
-        assert_eq!(prepared.insert(a, 0, 2), None);
-        assert_eq!(prepared.insert(b, 0, 2), None);
-        assert!(prepared.touch(a));
-        assert_eq!(prepared.insert(c, 0, 2), Some(b));
-        assert!(!prepared.touch(b));
-        assert!(prepared.is_prepared_under(a, 0) && !prepared.is_prepared_under(a, 1));
+        let shape = Arc::<Shape>::default();
+        assert_eq!(prepared.insert(a, Arc::clone(&shape), 2), None);
+        assert_eq!(prepared.insert(b, Arc::default(), 2), None);
+        assert!(
+            prepared
+                .touch(a)
+                .is_some_and(|its| Arc::ptr_eq(its, &shape))
+        );
+        assert_eq!(prepared.insert(c, Arc::default(), 2), Some(b));
+        assert!(prepared.touch(b).is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 mod names;
 mod orders;
+mod plans;
 
 use crate::twins::{Twins, step, unfinished};
 use crate::wire::*;
