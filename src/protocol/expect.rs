@@ -60,8 +60,8 @@ pub enum Expected<P> {
     Refusal(bool),
     /// The rows of a statement's description, behind its parameters.
     StatementRows(Origin, Option<Arc<Shape>>),
-    /// The description of a statement, and what is to keep it.
-    StatementDescription(Origin, Option<Arc<Shape>>),
+    /// The description of a statement: who gets its parameters, who its rows, and what is to keep both.
+    StatementDescription(Origin, Origin, Option<Arc<Shape>>),
 }
 
 /// What to do with a frame from the server.
@@ -144,10 +144,10 @@ impl<P> Expectations<P> {
             (Expected::CloseComplete(Origin::Proxy), CLOSE_COMPLETE)
             | (Expected::StatementRows(Origin::Proxy, _), ROW_DESCRIPTION | NO_DATA)
             | (Expected::ParseComplete(Origin::Proxy, _), PARSE_COMPLETE) => (Fate::Swallow, true),
-            (Expected::StatementDescription(origin, shape), PARAMETER_DESCRIPTION) => {
-                let (origin, shape) = (*origin, shape.clone());
-                self.queue[0] = Expected::StatementRows(origin, shape);
-                match origin {
+            (Expected::StatementDescription(parameters, rows, shape), PARAMETER_DESCRIPTION) => {
+                let (parameters, rows, shape) = (*parameters, *rows, shape.clone());
+                self.queue[0] = Expected::StatementRows(rows, shape);
+                match parameters {
                     Origin::Client => (Fate::Forward, false),
                     Origin::Proxy => (Fate::Swallow, false),
                 }
@@ -291,8 +291,8 @@ mod tests {
     #[test]
     fn a_statement_is_described_in_two_messages() {
         let mut owed = queue(&[
-            Expected::StatementDescription(Origin::Client, None),
-            Expected::StatementDescription(Origin::Proxy, None),
+            Expected::StatementDescription(Origin::Client, Origin::Client, None),
+            Expected::StatementDescription(Origin::Proxy, Origin::Proxy, None),
             Expected::Ready,
         ]);
         for fate in [Fate::Forward, Fate::Swallow] {

@@ -324,6 +324,7 @@ impl Session {
                 not_before = Some(statement);
                 break;
             }
+            outgoing.told = None;
             count += 1;
         }
         let last = frames[..count].last().map(|frame| frame.tag);

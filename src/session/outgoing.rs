@@ -240,6 +240,7 @@ impl Outgoing<'_> {
         write_describe_statement(self.bytes, name);
         self.server.owed.push(Expected::StatementDescription(
             Origin::Proxy,
+            Origin::Proxy,
             Some(Arc::clone(shape)),
         ));
     }
@@ -286,36 +287,41 @@ impl Outgoing<'_> {
     }
 
     fn describe_statement(&mut self, message: &[u8], name: &[u8]) -> Written {
+        let parameters = self.tell_parameters(name);
         let using = self.prepare(name);
         let shape = self
             .statements
             .get(name)
             .map(|meaning| Arc::clone(&meaning.shape));
-        let told = shape.as_ref().and_then(|shape| shape.get());
+        let description = Expected::StatementDescription(parameters, Origin::Client, shape);
         match using {
             Use::NotBefore(statement) => return Written::NotBefore(statement),
-            Use::Refused => {
-                // PostgreSQL has sent the parameters before it notices.
-                let parameters =
-                    told.map_or_else(Bytes::new, |told| Bytes::copy_from_slice(&told.parameters));
-                self.server
-                    .owed
-                    .push(Expected::LocalDescription(parameters));
-                self.refuse(false);
-            }
+            Use::Refused => self.refuse(false),
             Use::Renamed(server_name) => {
                 write_describe_statement(self.bytes, &server_name);
-                let expected = Expected::StatementDescription(Origin::Client, shape);
-                self.server.owed.push(expected);
+                self.server.owed.push(description);
             }
-            Use::AsIs => {
-                self.verbatim(
-                    message,
-                    Expected::StatementDescription(Origin::Client, shape),
-                );
-            }
+            Use::AsIs => self.verbatim(message, description),
         }
         Written::Yes
+    }
+
+    /// PostgreSQL sends the parameters of a statement before it looks whether its columns are still the same. Returns
+    /// who is to get those that the server will send.
+    fn tell_parameters(&mut self, name: &[u8]) -> Origin {
+        let known = self.statements.get(name).filter(|_| self.is_not_failed());
+        let ground = self.ground();
+        let outdated = known.filter(|known| ground.is_none_or(|ground| !known.stands_on(ground)));
+        let Some(told) = outdated.and_then(|known| known.shape.get()) else {
+            return Origin::Client;
+        };
+        if self.told.is_none() {
+            let parameters = Bytes::copy_from_slice(&told.parameters);
+            self.server
+                .owed
+                .push(Expected::LocalDescription(parameters));
+        }
+        Origin::Proxy
     }
 
     fn execute(&mut self, message: &[u8], body: &[u8]) {

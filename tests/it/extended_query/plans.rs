@@ -62,7 +62,6 @@ fn uses() -> Vec<Step> {
             execute("", 0),
             bind("", "s", ONE),
             execute("", 0),
-            query("SELECT 1"),
             sync(),
         ]),
     ]
