@@ -31,6 +31,7 @@ pub use catalog::Catalog;
 pub use control::{Control, Deallocate, IsolationLevel, TransactionModes};
 pub use dates::mentions_moving_date;
 use facts::Facts;
+pub use facts::Settings;
 use judge::{judge, judge_blindly};
 pub use session::{SessionEffect, SessionEffects};
 use statement::Reading;
@@ -135,6 +136,12 @@ impl Parsed {
         self.deallocates.as_ref()
     }
 
+    /// The settings of the session that the text may change, if it has [`SessionEffect::NamedSetting`].
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.facts.settings
+    }
+
     /// What the text does, in this snapshot of the catalog.
     ///
     /// Without a snapshot no read is cacheable and every write may change every table. Views, triggers and functions are
@@ -173,7 +180,9 @@ impl Verdict {
 
 /// The facts of a view's definition.
 fn read_facts(sql: &[u8], dialect: Dialect, max_bytes: usize) -> Facts {
-    read(sql, dialect, max_bytes).map_or_else(Facts::not_understood, |reading| reading.facts)
+    read(sql, dialect, max_bytes)
+        .map_or_else(Facts::not_understood, |reading| reading.facts)
+        .without_names_of_settings()
 }
 
 fn read(sql: &[u8], dialect: Dialect, max_bytes: usize) -> Option<Reading> {

@@ -19,6 +19,7 @@ use crate::protocol::startup;
 use crate::upstream::connection::{Baseline, DatabaseId};
 use crate::upstream::pool::Settings;
 use crate::upstream::pools::Pools;
+use crate::upstream::settings::{Changes, unchanged};
 
 /// How many different kinds of session are remembered at once.
 const CONTEXTS_MAX: u64 = 100_000;
@@ -43,6 +44,7 @@ pub struct Services {
     pub prepared_transactions: PreparedTransactions,
     databases: Mutex<HashMap<DatabaseId, Arc<Database>>>,
     contexts: moka::sync::Cache<Context, ContextId, ahash::RandomState>,
+    changes: moka::sync::Cache<Changes, Arc<Changes>, ahash::RandomState>,
     upstream_reachable: AtomicBool,
 }
 
@@ -55,6 +57,8 @@ pub struct Context {
     pub startup: startup::Parameters,
     /// The settings it started with, but for those that no result depends on.
     pub baseline: Baseline,
+    /// What it has changed of them, likewise.
+    pub changes: Changes,
 }
 
 impl Services {
@@ -75,6 +79,9 @@ impl Services {
             prepared_transactions: PreparedTransactions::default(),
             databases: Mutex::new(HashMap::new()),
             contexts: moka::sync::Cache::builder()
+                .max_capacity(CONTEXTS_MAX)
+                .build_with_hasher(ahash::RandomState::new()),
+            changes: moka::sync::Cache::builder()
                 .max_capacity(CONTEXTS_MAX)
                 .build_with_hasher(ahash::RandomState::new()),
             upstream_reachable: AtomicBool::new(true),
@@ -109,6 +116,16 @@ impl Services {
         static IDS: AtomicU64 = AtomicU64::new(1);
         self.contexts
             .get_with(context, || ContextId(IDS.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The one of all equal changes that stands for them, so that comparing two mostly takes no look at them.
+    #[must_use]
+    pub fn changes(&self, changes: Changes) -> Arc<Changes> {
+        if changes.is_empty() {
+            return unchanged();
+        }
+        let shared = Arc::new(changes.clone());
+        self.changes.get_with(changes, || shared)
     }
 
     /// Was the server there when it was last asked?

@@ -7,10 +7,12 @@
 //! ends, [`ending`] sees its server connection through to ReadyForQuery, so that its window closes.
 
 mod attach;
+mod begin;
 mod client;
 mod ending;
 mod errors;
 mod extended;
+mod forward;
 mod lookup;
 mod names;
 mod outgoing;
@@ -18,6 +20,7 @@ mod recall;
 mod record;
 mod relay;
 mod revise;
+mod settings;
 mod simple;
 mod transaction;
 
@@ -31,7 +34,7 @@ use names::{Portals, Renaming, Statements};
 use relay::Broken;
 use transaction::{Effects, Transaction};
 
-use crate::analysis::{Dialect, SessionEffect, SessionEffects};
+use crate::analysis::{Dialect, SessionEffect, SessionEffects, Settings};
 use crate::cache::key::ContextId;
 use crate::clients::{Admission, Membership};
 use crate::database::Database;
@@ -39,12 +42,13 @@ use crate::database::statement::Statement;
 use crate::observe::{Counter, Route};
 use crate::protocol::backend::TransactionStatus;
 use crate::protocol::frontend::Malformed;
-use crate::services::{Context, Services};
+use crate::services::Services;
 use crate::upstream::Error;
 use crate::upstream::cancel::CancelSlot;
 use crate::upstream::connection::{Baseline, Farewell, Parameters};
+use crate::upstream::settings::unchanged;
 use crate::upstream::socket::Socket;
-use crate::upstream::{lease::Lease, pool::Pool};
+use crate::upstream::{kind::Kind, lease::Lease, pool::Pool};
 
 /// Why a session ends, or a request of it.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +82,8 @@ pub struct Session {
     client: Client,
     pool: Arc<Pool>,
     database: Arc<Database>,
-    baseline: Arc<Baseline>,
+    /// The settings it began with, and what it has changed of them.
+    kind: Kind,
     context: ContextId,
     dialect: Dialect,
     told_settings: Arc<Parameters>,
@@ -97,6 +102,8 @@ pub struct Session {
     pins: SessionEffects,
     /// The session's state differs from its baseline in a way that is not part of the cache key.
     untracked: bool,
+    /// Settings that may have changed since the server was last asked for their values.
+    touched: Settings,
     /// Code that is not understood has run, and nobody has looked yet whether it left temporary objects.
     temporary_unsure: bool,
     /// Statements that were sent while the catalog was not known, and what may be left of their effects on the
@@ -140,9 +147,6 @@ const JUDGE_AGAIN: Duration = Duration::from_millis(20);
 /// How much of a slow query's text is logged.
 const SLOW_QUERY_LOG_BYTES: usize = 2000;
 
-/// Start-up parameters that no cached result depends on.
-const WITHOUT_INFLUENCE: [&[u8]; 2] = [b"application_name", b"fallback_application_name"];
-
 impl Session {
     /// A session for a client that has logged in.
     #[must_use]
@@ -155,40 +159,21 @@ impl Session {
             membership,
             admission,
         } = arrival;
-        let startup = pool.startup();
-        let database = services.database(&baseline.database);
-        let mut parameters = startup.parameters.clone();
-        let matters = |name: &[u8]| !WITHOUT_INFLUENCE.contains(&name);
-        parameters.retain(|(name, _)| matters(name));
-        parameters.sort();
-        // The server reports the application's name among its settings.
-        let mut settings = Baseline::clone(&baseline);
-        settings.parameters.retain(|name, _| matters(name));
-        let context = services.context(Context {
-            database: database.number(),
-            startup: parameters,
-            baseline: settings,
-        });
-        let reported = |name: &str| {
-            baseline
-                .parameters
-                .get(name.as_bytes())
-                .map(|value| &**value)
+        let kind = Kind {
+            baseline,
+            changes: unchanged(),
         };
-        let is_utf8 = |name| reported(name) == Some(b"UTF8");
-        let dialect = Dialect {
-            utf8: is_utf8("client_encoding") && is_utf8("server_encoding"),
-            standard_conforming_strings: reported("standard_conforming_strings") == Some(b"on"),
-        };
+        let database = services.database(&kind.baseline.database);
+        let context = settings::context(&services, &database, &pool, &kind.baseline, &kind.changes);
         Self {
             client: Client::new(socket, inbox),
             database,
             context,
-            dialect,
-            told_settings: Arc::new(baseline.parameters.clone()),
+            dialect: settings::dialect(&kind.baseline.parameters),
+            told_settings: Arc::clone(&kind.baseline.parameters),
             cancel: Arc::clone(&membership.cancel),
             pool,
-            baseline,
+            kind,
             membership,
             _admission: admission,
             services,
@@ -200,6 +185,7 @@ impl Session {
             server: None,
             pins: SessionEffects::default(),
             untracked: false,
+            touched: Settings::default(),
             temporary_unsure: false,
             unjudged: Vec::new(),
             pipeline_open: false,
@@ -352,8 +338,10 @@ impl Session {
 
     /// How the server reads this session's texts, as far as is known.
     fn dialect(&self) -> Dialect {
-        let is_known =
-            !self.untracked && self.unjudged.is_empty() && !self.transaction.has_settings();
+        let is_known = !self.untracked
+            && self.touched.is_empty()
+            && self.unjudged.is_empty()
+            && !self.transaction.has_settings();
         if is_known {
             self.dialect
         } else {
@@ -387,7 +375,8 @@ const fn ties(effect: SessionEffect) -> bool {
         SessionEffect::Deallocate
         | SessionEffect::Discard
         | SessionEffect::DiscardAll
-        | SessionEffect::LocalSetting => false,
+        | SessionEffect::LocalSetting
+        | SessionEffect::NamedSetting => false,
     }
 }
 
@@ -405,6 +394,7 @@ const fn makes_untracked(effect: SessionEffect) -> bool {
         | SessionEffect::HoldCursor
         | SessionEffect::Listen
         | SessionEffect::LocalSetting
+        | SessionEffect::NamedSetting
         | SessionEffect::PreparedStatement
         | SessionEffect::RandomSeed
         | SessionEffect::Sequence

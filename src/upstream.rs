@@ -5,10 +5,12 @@
 
 pub mod cancel;
 pub mod connection;
+pub mod kind;
 pub mod lease;
 pub mod login;
 pub mod pool;
 pub mod pools;
+pub mod settings;
 pub mod socket;
 
 use std::io;
@@ -28,6 +30,9 @@ pub enum Error {
     /// All connections of the pool stayed busy for the whole of `pool.wait_timeout`.
     #[error("no server connection became free within {0:?}")]
     WaitTimeout(std::time::Duration),
+    /// The settings that a session has made on one connection are refused on every other.
+    #[error("the session's settings cannot be restored on another server connection")]
+    SettingsRefused,
     /// The server asked for something we do not know, or sent what the protocol does not allow.
     #[error("{0}")]
     Protocol(String),
@@ -39,7 +44,7 @@ impl Error {
     pub const fn sqlstate(&self) -> &'static str {
         match self {
             Self::Unreachable(_) | Self::Refused(_) => "08006",
-            Self::LoginRequired => "57P01",
+            Self::LoginRequired | Self::SettingsRefused => "57P01",
             Self::WaitTimeout(_) => "53300",
             Self::Protocol(_) => "08P01",
         }

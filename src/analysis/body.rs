@@ -36,6 +36,7 @@ pub(super) fn body_facts(definition: &str) -> Facts {
         definition_facts,
     )
     .unwrap_or_else(Facts::not_understood)
+    .without_names_of_settings()
 }
 
 fn definition_facts(definition: &str) -> Option<Facts> {

@@ -17,6 +17,7 @@ use super::builtin;
 use super::dates::{is_date_type, mentions_moving_date};
 use super::facts::{Arguments, Call, Change, Facts, Name, Operand, Operator, Reach};
 use super::session::SessionEffect;
+use super::statement::{change_setting, is_of_transaction};
 use super::tree::{
     self, boolean, is_arithmetic, is_system_column, literal, names_date_type, qualified, strings,
     walks_on,
@@ -206,20 +207,21 @@ impl Collector<'_> {
     }
 
     fn set_config(&mut self, arguments: &NodeList) {
-        let of_transaction = |name: Node<'_>| match literal(name) {
-            Some(ConstValue::String(name)) => name.to_ascii_lowercase().starts_with("transaction_"),
-            _ => true,
+        let name = match arguments.first().and_then(literal) {
+            Some(ConstValue::String(name)) => Some(name.to_ascii_lowercase()),
+            _ => None,
         };
-        let effects: &[SessionEffect] = match arguments.get(2).and_then(boolean) {
-            Some(true) => &[SessionEffect::LocalSetting],
-            Some(false) if arguments.first().is_some_and(|name| !of_transaction(name)) => {
-                &[SessionEffect::Setting]
-            }
-            Some(false) | None => &[SessionEffect::Setting, SessionEffect::LocalSetting],
-        };
-        effects
-            .iter()
-            .for_each(|effect| self.facts.session.insert(*effect));
+        let is_local = arguments.get(2).and_then(boolean);
+        let of_transaction = name.as_deref().is_none_or(is_of_transaction);
+        if is_local != Some(false) || of_transaction {
+            self.facts.session.insert(SessionEffect::LocalSetting);
+        }
+        match name {
+            _ if is_local == Some(true) => {}
+            Some(name) if of_transaction => drop(name),
+            Some(name) => change_setting(&name, self.facts),
+            None => self.facts.session.insert(SessionEffect::Setting),
+        }
     }
 
     fn operator(&mut self, expression: &nodes::A_Expr) {

@@ -59,6 +59,8 @@ pub struct TransactionModes {
     pub read_only: Option<bool>,
     /// `DEFERRABLE` or `NOT DEFERRABLE`.
     pub deferrable: Option<bool>,
+    /// Written `START TRANSACTION`, as its command tag will be.
+    pub start: bool,
 }
 
 /// <https://www.postgresql.org/docs/current/transaction-iso.html>
@@ -91,7 +93,10 @@ pub(super) fn control(statement: Node<'_>) -> Control {
     let identifier = || transaction.gid().unwrap_or_default().to_owned();
     match transaction.kind {
         Kind::TRANS_STMT_BEGIN | Kind::TRANS_STMT_START => {
-            modes(transaction.options()).map_or(Control::NotUnderstood, Control::Begin)
+            let start = transaction.kind == Kind::TRANS_STMT_START;
+            modes(transaction.options()).map_or(Control::NotUnderstood, |modes| {
+                Control::Begin(TransactionModes { start, ..modes })
+            })
         }
         Kind::TRANS_STMT_COMMIT => Control::Commit {
             chain: transaction.chain,

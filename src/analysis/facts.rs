@@ -27,9 +27,37 @@ pub(super) struct Facts {
     /// The first syntactic reason why this is not a cacheable read.
     pub(super) refusal: Option<Reason>,
     pub(super) session: SessionEffects,
+    /// The settings it may change by name, for the rest of the session.
+    pub(super) settings: Settings,
     pub(super) reach: Reach,
     /// How many commands define a temporary object: event triggers fire for them too.
     pub(super) temporary_definitions: usize,
+}
+
+/// Settings of the session that a text may change, in lower case.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Settings {
+    /// These, sorted and distinct.
+    pub names: Vec<Box<str>>,
+    /// `RESET ALL`: whichever were changed before.
+    pub changed_before: bool,
+}
+
+impl Settings {
+    /// Does it change none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.changed_before
+    }
+
+    /// Adds others.
+    pub fn merge(&mut self, others: &Self) {
+        self.changed_before |= others.changed_before;
+        if !others.names.is_empty() {
+            self.names.extend_from_slice(&others.names);
+            sort(&mut self.names);
+        }
+    }
 }
 
 /// A name as written: an absent schema means any.
@@ -128,6 +156,21 @@ impl Facts {
         self.session.insert(SessionEffect::UnknownCode);
     }
 
+    /// A setting of the session may change.
+    pub(super) fn changes_setting(&mut self, name: &str) {
+        self.settings.names.push(name.into());
+        self.session.insert(SessionEffect::NamedSetting);
+    }
+
+    /// These are the facts of a body that other texts reach: who reaches it does not know the names.
+    pub(super) fn without_names_of_settings(mut self) -> Self {
+        if self.session.contains(SessionEffect::NamedSetting) {
+            self.session.insert(SessionEffect::Setting);
+        }
+        self.settings = Settings::default();
+        self
+    }
+
     pub(super) fn writes(&mut self, name: Name, change: Change) {
         self.targets.push(Target { name, change });
     }
@@ -174,6 +217,7 @@ impl Facts {
         sort(&mut self.attributes);
         sort(&mut self.dated_columns);
         sort(&mut self.targets);
+        sort(&mut self.settings.names);
     }
 }
 

@@ -24,6 +24,8 @@ pub enum SessionEffect {
     Load,
     /// A setting of the current transaction: `SET LOCAL`, `SET TRANSACTION`, `SET CONSTRAINTS`.
     LocalSetting,
+    /// A setting of the session whose name the text gives: see [`Parsed::settings`](super::Parsed::settings).
+    NamedSetting,
     /// A prepared statement made or run in SQL.
     PreparedStatement,
     /// The seed of `random()`, which nothing undoes: `setseed`.
@@ -32,7 +34,7 @@ pub enum SessionEffect {
     Sequence,
     /// A value that tells sessions apart, which the client may compare later: its pid, a transaction id.
     SessionIdentity,
-    /// A setting of the session: `SET`, `RESET`, `set_config`.
+    /// A setting of the session that is not known by name, or that cannot be given to another connection.
     Setting,
     /// A temporary object.
     Temporary,
@@ -51,6 +53,7 @@ impl SessionEffect {
         Self::Listen,
         Self::Load,
         Self::LocalSetting,
+        Self::NamedSetting,
         Self::PreparedStatement,
         Self::RandomSeed,
         Self::Sequence,
@@ -72,6 +75,7 @@ impl SessionEffect {
             Self::Listen => "listen",
             Self::Load => "load",
             Self::LocalSetting => "local_setting",
+            Self::NamedSetting => "named_setting",
             Self::PreparedStatement => "prepared_statement",
             Self::RandomSeed => "random_seed",
             Self::Sequence => "sequence",

@@ -237,24 +237,47 @@ fn target(relation: Option<&nodes::RangeVar>, change: Change, facts: &mut Facts)
     }
 }
 
+/// SET and RESET. A SET LOCAL ends with the transaction.
 fn setting(set: &nodes::VariableSetStmt, facts: &mut Facts) {
+    if set.kind == VariableSetKind::VAR_RESET_ALL {
+        facts.settings.changed_before = true;
+        return facts.session.insert(SessionEffect::NamedSetting);
+    }
     let name = set.name().unwrap_or_default().to_ascii_lowercase();
-    // SET TRANSACTION, and the settings behind it, last as long as the transaction.
-    let of_transaction = matches!(&*name, "transaction" | "transaction snapshot");
-    if set.is_local || of_transaction || name.starts_with("transaction_") {
-        facts.session.insert(SessionEffect::LocalSetting);
+    let of_transaction =
+        matches!(&*name, "transaction" | "transaction snapshot") || is_of_transaction(&name);
+    if set.is_local || of_transaction {
+        return facts.session.insert(SessionEffect::LocalSetting);
     }
-    // Back to what the session began with: for one that has changed nothing, no change; any other keeps what it
-    // has been noted for.
-    let resets = matches!(
-        set.kind,
-        VariableSetKind::VAR_SET_DEFAULT
-            | VariableSetKind::VAR_RESET
-            | VariableSetKind::VAR_RESET_ALL
-    );
-    if !set.is_local && !of_transaction && !resets {
-        facts.session.insert(SessionEffect::Setting);
+    if name == "session characteristics" {
+        for characteristic in TRANSACTION_CHARACTERISTICS {
+            facts.changes_setting(&format!("default_{characteristic}"));
+        }
+        return;
     }
+    change_setting(&name, facts);
+}
+
+/// Notes a setting that lasts beyond the transaction.
+pub(super) fn change_setting(name: &str, facts: &mut Facts) {
+    match name {
+        "" | "session_authorization" => facts.session.insert(SessionEffect::Setting),
+        // It cannot be read back.
+        "seed" => facts.session.insert(SessionEffect::RandomSeed),
+        name => facts.changes_setting(name),
+    }
+}
+
+/// Settings that last as long as the transaction, however they are made.
+const TRANSACTION_CHARACTERISTICS: [&str; 3] = [
+    "transaction_deferrable",
+    "transaction_isolation",
+    "transaction_read_only",
+];
+
+/// Does a setting of this name last as long as the transaction?
+pub(super) fn is_of_transaction(name: &str) -> bool {
+    TRANSACTION_CHARACTERISTICS.contains(&name)
 }
 
 /// Whether EXPLAIN runs its statement: unless ANALYZE is absent or plainly off.

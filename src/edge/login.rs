@@ -121,9 +121,10 @@ pub(super) async fn refuse(
             services.note_upstream(false);
             newcomer.refuse(error.sqlstate(), &error.to_string()).await
         }
-        Error::LoginRequired | Error::WaitTimeout(_) | Error::Protocol(_) => {
-            newcomer.refuse(error.sqlstate(), &error.to_string()).await
-        }
+        Error::LoginRequired
+        | Error::SettingsRefused
+        | Error::WaitTimeout(_)
+        | Error::Protocol(_) => newcomer.refuse(error.sqlstate(), &error.to_string()).await,
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Counter {
     SlowQueries,
     /// Statements that reached PostgreSQL.
     UpstreamQueries,
+    /// Transactions that ended without PostgreSQL having heard of them.
+    VirtualTransactions,
     /// Commit windows closed as rolled back.
     WindowsRolledBack,
 }
@@ -58,6 +60,7 @@ impl Counter {
         Self::ServerConnectsOk,
         Self::SlowQueries,
         Self::UpstreamQueries,
+        Self::VirtualTransactions,
         Self::WindowsRolledBack,
     ];
 
@@ -80,6 +83,7 @@ impl Counter {
             Self::ServerConnectsOk => "server_connects_ok",
             Self::SlowQueries => "slow_queries",
             Self::UpstreamQueries => "upstream_queries",
+            Self::VirtualTransactions => "virtual_transactions",
             Self::WindowsRolledBack => "windows_rolled_back",
         }
     }
@@ -105,6 +109,9 @@ impl Counter {
             Self::ServerConnectsOk => "Server connections opened.",
             Self::SlowQueries => "Statements that took longer than the threshold.",
             Self::UpstreamQueries => "Statements that reached PostgreSQL.",
+            Self::VirtualTransactions => {
+                "Transactions that ended without PostgreSQL having heard of them."
+            }
             Self::WindowsRolledBack => "Commit windows closed as rolled back.",
         }
     }

@@ -58,6 +58,8 @@ pub const PARSE_COMPLETE_MESSAGE: [u8; 5] = [PARSE_COMPLETE, 0, 0, 0, 4];
 pub const BIND_COMPLETE_MESSAGE: [u8; 5] = [BIND_COMPLETE, 0, 0, 0, 4];
 /// A whole CloseComplete message.
 pub const CLOSE_COMPLETE_MESSAGE: [u8; 5] = [CLOSE_COMPLETE, 0, 0, 0, 4];
+/// A whole NoData message.
+pub const NO_DATA_MESSAGE: [u8; 5] = [NO_DATA, 0, 0, 0, 4];
 
 /// The transaction status that ReadyForQuery carries.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -136,6 +136,13 @@ impl<'a> Bind<'a> {
         })
     }
 
+    /// Does it bind no parameter, in a form that every server accepts?
+    #[must_use]
+    pub fn has_no_parameters(&self) -> bool {
+        let has_few_formats = matches!(self.tail, [0, 0 | 1, ..]);
+        has_few_formats && self.parameters().is_some_and(|values| values.is_empty())
+    }
+
     /// The parameter values (`None` for NULL), or `None` when the tail is malformed.
     #[must_use]
     pub fn parameters(&self) -> Option<Vec<Option<&'a [u8]>>> {

@@ -26,7 +26,7 @@ impl Session {
             self.client.flush().await.map_err(Broken::Client)?;
             let acquired = tokio::select! {
                 biased;
-                acquired = self.pool.acquire(&self.baseline) => acquired,
+                acquired = self.acquire() => acquired,
                 () = self.cancel.cancelled() => return Err(End::Cancelled),
             };
             let lease = acquired.map_err(|error| self.refuse(error))?;
@@ -35,7 +35,24 @@ impl Session {
             self.tell_settings(&lease);
             self.server = Some(lease);
         }
+        self.send_kept_back().await?;
         Ok(self.server.as_mut().expect("just attached"))
+    }
+
+    /// A server connection that has this session's settings.
+    async fn acquire(&self) -> Result<Lease, Error> {
+        /// A connection that cannot be given the session's settings is closed, and another one tried.
+        const TRIES: u32 = 3;
+        let mut tries = 0;
+        loop {
+            let mut lease = self.pool.acquire(&self.kind).await?;
+            tries += 1;
+            match lease.change_settings(&self.kind.changes).await {
+                Ok(()) => return Ok(lease),
+                Err(_) if tries == TRIES => return Err(Error::SettingsRefused),
+                Err(_) => {}
+            }
+        }
     }
 
     fn refuse(&self, error: Error) -> End {
@@ -68,27 +85,11 @@ impl Session {
     ) -> Result<Told, End> {
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
-        let services = &self.services;
-        let mut exposed = self
-            .transaction
-            .exposes(effects, |gid| services.prepared_transactions.writes(gid));
-        if effects.session.contains(SessionEffect::UnknownCode) {
-            // Code may commit by itself, over a connection of its own.
-            transaction::merge(&mut exposed, &effects.writes);
-        }
-        if self.may_run_hidden_code(part) {
-            transaction::merge(&mut exposed, &[Slot::EVERYTHING, Slot::CATALOG]);
-            self.transaction.remember_everything();
-        }
-        self.expose(exposed);
-        self.widen_if_outdated(effects);
-        self.transaction.sent(effects);
-        if effects.boundary == Boundary::Script {
-            // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
-            self.services.prepared_transactions.forget_all();
-        }
+        self.open_window(effects, part);
         let is_whole = !self.pipeline_open;
         let (pins, untracked) = (self.pins, self.untracked);
+        let touched = self.touched.clone();
+        self.touched.merge(&effects.settings);
         let (temporary_unsure, unjudged) = (self.temporary_unsure, self.unjudged.len());
         self.pin(effects.session);
         if effects.forgets_untold() {
@@ -116,22 +117,49 @@ impl Session {
             Ok(told) if is_whole && ran_nothing(&told, part) => {
                 self.unpin(pins);
                 self.untracked = untracked;
+                self.touched = touched;
                 self.temporary_unsure = temporary_unsure;
                 self.unjudged.truncate(unjudged);
                 self.note_forgetting(&told, part);
                 self.settle(&told, &Effects::default())?;
+                self.release_if_free();
                 Ok(told)
             }
             Ok(told) => {
                 self.note_forgetting(&told, part);
                 self.settle(&told, effects)?;
                 self.look_for_temporary_objects().await?;
+                self.learn_settings().await?;
+                self.release_if_free();
                 Ok(told)
             }
             Err((broken, told)) => {
                 self.undo_void(&told);
                 Err(told.farewell.map_or(broken.into(), End::Fatal))
             }
+        }
+    }
+
+    /// Opens the window over everything that a request may make visible, and remembers what it may change.
+    fn open_window(&mut self, effects: &Effects, part: &Effects) {
+        let services = &self.services;
+        let mut exposed = self
+            .transaction
+            .exposes(effects, |gid| services.prepared_transactions.writes(gid));
+        if effects.session.contains(SessionEffect::UnknownCode) {
+            // Code may commit by itself, over a connection of its own.
+            transaction::merge(&mut exposed, &effects.writes);
+        }
+        if self.may_run_hidden_code(part) {
+            transaction::merge(&mut exposed, &[Slot::EVERYTHING, Slot::CATALOG]);
+            self.transaction.remember_everything();
+        }
+        self.expose(exposed);
+        self.widen_if_outdated(effects);
+        self.transaction.sent(effects);
+        if effects.boundary == Boundary::Script {
+            // It may hold a PREPARE TRANSACTION under any name; its commit then counts as unknown.
+            self.services.prepared_transactions.forget_all();
         }
     }
 
@@ -215,7 +243,7 @@ impl Session {
             );
             window.close(outcome);
         }
-        let default_is_read_committed = self.baseline.is_read_committed();
+        let default_is_read_committed = self.defaults_to_read_committed();
         let ended = self
             .transaction
             .ready(after, effects, default_is_read_committed);
@@ -223,7 +251,6 @@ impl Session {
         if after == TransactionStatus::Idle {
             self.portals.clear();
         }
-        self.release_if_free();
         Ok(())
     }
 
@@ -298,6 +325,7 @@ impl Session {
         }
         if discards && told.tag == b"DISCARD ALL" {
             self.unpin(BEYOND_DISCARD);
+            self.discard_settings();
             for (_, remaining) in &mut self.unjudged {
                 *remaining = BEYOND_DISCARD;
             }
@@ -309,6 +337,7 @@ impl Session {
         self.judge_late();
         let tied = !self.pins.is_empty()
             || !self.unjudged.is_empty()
+            || !self.touched.is_empty()
             || self.pipeline_open
             || self.transaction.status != TransactionStatus::Idle;
         if tied {

@@ -13,6 +13,7 @@ use crate::freshness::window::Outcome;
 use crate::protocol::backend::{self, Severity, TransactionStatus};
 use crate::protocol::expect::Expectations;
 use crate::upstream::lease::Lease;
+use crate::upstream::settings::discarded;
 
 /// How long a server may take to roll back and forget.
 const RESET_LIMIT: Duration = Duration::from_secs(30);
@@ -59,7 +60,7 @@ impl Session {
         let remains = match self.pins {
             // The catalog was not known while these ran, nor is it now.
             _ if !self.unjudged.is_empty() => Remains::Lasting,
-            pins if pins.is_empty() => Remains::Nothing,
+            pins if pins.is_empty() && self.touched.is_empty() => Remains::Nothing,
             pins if pins.intersects(BEYOND_DISCARD) => Remains::Lasting,
             _ => Remains::Discardable,
         };
@@ -121,6 +122,7 @@ async fn see_through(mut server: Lease, remains: Remains) {
             Remains::Discardable => {
                 server.run(b"DISCARD ALL").await?;
                 server.prepared.clear();
+                server.changes = discarded(&server.changes);
             }
             Remains::Lasting => return Err(std::io::ErrorKind::Other.into()),
         }

@@ -10,18 +10,17 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::client::Frames;
-use super::lookup::{Fill, Found, Shape};
+use super::lookup::{Found, Shape};
 use super::names::Meaning;
-use super::outgoing::{Outgoing, Written};
-use super::transaction::Effects;
 use super::{End, Session};
-use crate::analysis::mentions_moving_date;
+use crate::analysis::{Control, mentions_moving_date};
 use crate::cache::entry::Entry;
-use crate::cache::key::{self, StatementId};
+use crate::cache::key;
 use crate::database::statement::Statement;
 use crate::observe::Route;
-use crate::protocol::backend::{BIND_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
-use crate::protocol::expect::Expected;
+use crate::protocol::backend::{
+    self, BIND_COMPLETE_MESSAGE, NO_DATA_MESSAGE, PARSE_COMPLETE_MESSAGE,
+};
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::{
     self, BIND, Bind, CLOSE, DESCRIBE, EXECUTE, Execute, PARSE, Parse, SYNC, Target,
@@ -81,16 +80,9 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// The messages of a pipeline that are sent together.
-struct Part {
-    /// What they may do.
-    effects: Effects,
-    /// The first statement that they run.
-    executed: Option<Arc<Statement>>,
-    /// How many of the client's there are.
-    count: usize,
-    /// The next one has to wait until the server has told what this statement is now.
-    not_before: Option<StatementId>,
+/// Does a message ask for more than an answer to what came before it?
+fn is_work(frame: &Frame) -> bool {
+    !matches!(frame.tag, SYNC | frontend::FLUSH)
 }
 
 impl Session {
@@ -108,14 +100,9 @@ impl Session {
             0
         };
         let rest = &frames[served..];
-        let has_work = rest
-            .iter()
-            .any(|frame| !matches!(frame.tag, SYNC | frontend::FLUSH));
-        if !has_work && !self.pipeline_open {
+        if !rest.iter().any(is_work) && !self.pipeline_open {
             if rest.last().is_some_and(|frame| frame.tag == SYNC) {
-                self.client
-                    .outbox
-                    .extend_from_slice(&self.transaction.status.ready_for_query());
+                self.write_ready();
             }
             return Ok(());
         }
@@ -131,9 +118,7 @@ impl Session {
                 Found::Coalesced(entry) => {
                     self.replay_unit(&unit, meaning, &entry, Route::Coalesced, started)
                         .await?;
-                    self.client
-                        .outbox
-                        .extend_from_slice(&self.transaction.status.ready_for_query());
+                    self.write_ready();
                     return Ok(());
                 }
                 Found::Fill(found) => fill = Some(found),
@@ -169,12 +154,14 @@ impl Session {
             }
             let statement = meaning.statement.id();
             key::extended(&mut self.key, self.context, statement, unit.bind.tail);
-            let Some(entry) = self.hit(unit.shape) else {
+            let behind = at + unit.frames;
+            if let Some(entry) = self.hit(unit.shape) {
+                self.replay_unit(&unit, meaning, &entry, Route::Hit, started)
+                    .await?;
+            } else if !self.answer_control_unit(&unit, meaning, bytes, &frames[behind..]) {
                 break;
-            };
-            self.replay_unit(&unit, meaning, &entry, Route::Hit, started)
-                .await?;
-            at += unit.frames;
+            }
+            at = behind;
         }
         Ok(at)
     }
@@ -211,15 +198,49 @@ impl Session {
         self.find(&plan, unit.shape).await
     }
 
-    /// Answers a unit with a cached result.
-    async fn replay_unit(
+    /// Answers a unit that is transaction control, if the server need not hear of it. A BEGIN is not kept back
+    /// from a server that gets what is behind it, in the same pipeline, anyway.
+    fn answer_control_unit(
         &mut self,
         unit: &Unit<'_>,
         meaning: Meaning,
-        entry: &Entry,
-        route: Route,
-        started: Instant,
-    ) -> Result<(), End> {
+        bytes: &[u8],
+        behind: &[Frame],
+    ) -> bool {
+        let begins = matches!(meaning.statement.parsed().control(), Control::Begin(_));
+        let is_plain = unit.bind.has_no_parameters();
+        if !is_plain || (begins && !self.is_answered_here(bytes, behind)) {
+            return false;
+        }
+        let Some(tag) = self.answer_control(&meaning.statement) else {
+            return false;
+        };
+        self.accept_unit(unit, meaning);
+        if unit.shape == Shape::Described {
+            self.client.outbox.extend_from_slice(&NO_DATA_MESSAGE);
+        }
+        backend::write_command_complete(&mut self.client.outbox, tag);
+        true
+    }
+
+    /// Is there nothing in these messages for the server, at their beginning at least?
+    fn is_answered_here(&mut self, bytes: &[u8], frames: &[Frame]) -> bool {
+        if !frames.iter().any(is_work) {
+            return true;
+        }
+        let Some(unit) = Unit::read(bytes, frames) else {
+            return false;
+        };
+        let Some(meaning) = self.meaning_of(&unit) else {
+            return false;
+        };
+        let statement = meaning.statement.id();
+        key::extended(&mut self.key, self.context, statement, unit.bind.tail);
+        self.hit(unit.shape).is_some()
+    }
+
+    /// Answers the messages of a unit up to its Bind.
+    fn accept_unit(&mut self, unit: &Unit<'_>, meaning: Meaning) {
         if let Some(parse) = unit.parse {
             self.client
                 .outbox
@@ -233,139 +254,24 @@ impl Session {
         // The server's unnamed portal, if it has one, is not what this Bind made.
         self.portals.remove(b"".as_slice());
         self.client.outbox.extend_from_slice(&BIND_COMPLETE_MESSAGE);
+    }
+
+    /// Answers a unit with a cached result.
+    async fn replay_unit(
+        &mut self,
+        unit: &Unit<'_>,
+        meaning: Meaning,
+        entry: &Entry,
+        route: Route,
+        started: Instant,
+    ) -> Result<(), End> {
+        self.accept_unit(unit, meaning);
         let result = match unit.shape {
             Shape::Described => entry.described().unwrap_or_default(),
             Shape::Rows => entry.rows(),
         };
         self.write_result(result).await?;
         self.services.metrics.record(route, started.elapsed());
-        Ok(())
-    }
-
-    /// Sends messages to the server and carries the replies.
-    async fn forward(
-        &mut self,
-        bytes: &[u8],
-        frames: &[Frame],
-        fill: Option<Fill>,
-        reason: Reason,
-        started: Instant,
-    ) -> Result<(), End> {
-        self.attach().await?;
-        self.close_leftovers();
-        let (mut rest, mut fill, mut told) = (frames, fill, None);
-        let written = loop {
-            let written = self.write_frames(bytes, rest, told);
-            let Some(statement) = written.not_before else {
-                break written;
-            };
-            // What was asked for a result comes in parts, and so is not kept.
-            fill = None;
-            rest = &rest[written.count..];
-            self.exchange(&written.effects, None).await?;
-            if self.skip_to_sync {
-                return self.skip(rest).await;
-            }
-            told = Some(statement);
-        };
-        let sql = written
-            .executed
-            .as_deref()
-            .map_or(&b""[..], Statement::text);
-        let effects = written.effects;
-        let runs_something = effects.runs_something();
-        match fill {
-            Some(mut fill) => {
-                self.exchange(&effects, Some(&mut fill.recording)).await?;
-                self.keep(fill);
-                self.note_served(Route::Miss, started, sql);
-            }
-            None => {
-                let route = if runs_something {
-                    Some(self.route(&effects, reason))
-                } else {
-                    None
-                };
-                self.exchange(&effects, None).await?;
-                if let Some(route) = route {
-                    self.note_served(route, started, sql);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the messages as this server connection has to get them, and finds out what they may do and
-    /// which statement they run first.
-    fn write_frames(&mut self, bytes: &[u8], frames: &[Frame], told: Option<StatementId>) -> Part {
-        let (database, dialect) = (Arc::clone(&self.database), self.dialect());
-        let ground = self.ground();
-        let server = self.server.as_mut().expect("the caller has attached");
-        let mut outgoing = Outgoing {
-            server,
-            bytes: &mut self.to_server,
-            statements: &mut self.statements,
-            portals: &mut self.portals,
-            renamings: &mut self.renamings,
-            ground,
-            told,
-            prepared_max: self.services.config.pool.prepared_statements_max,
-            intern: &|tail, dialect| database.statement(tail, dialect),
-            dialect,
-            plan: &|statement| database.plan(statement),
-            effects: Effects::default(),
-            executed: None,
-            deallocated: &mut self.deallocated,
-        };
-        let (mut count, mut not_before) = (0, None);
-        for &frame in frames {
-            let next = frames.get(count + 1).copied();
-            if let Written::NotBefore(statement) = outgoing.write(bytes, frame, next) {
-                not_before = Some(statement);
-                break;
-            }
-            outgoing.told = None;
-            count += 1;
-        }
-        let last = frames[..count].last().map(|frame| frame.tag);
-        if not_before.is_some() || !matches!(last, Some(SYNC | frontend::FLUSH)) {
-            outgoing.bytes.extend_from_slice(&frontend::FLUSH_MESSAGE);
-        }
-        Part {
-            effects: outgoing.effects,
-            executed: outgoing.executed,
-            count,
-            not_before,
-        }
-    }
-
-    /// Closes what was left on the server under names that are no longer in use.
-    pub(super) fn close_leftovers(&mut self) {
-        let Some(server) = &mut self.server else {
-            return;
-        };
-        for name in std::mem::take(&mut server.leftovers) {
-            frontend::write_close_statement(&mut self.to_server, &name);
-            server.owed.push(super::outgoing::SWALLOWED_CLOSE);
-        }
-    }
-
-    /// After an error: nothing is heard before the Sync.
-    async fn skip(&mut self, frames: &[Frame]) -> Result<(), End> {
-        if frames.last().is_none_or(|frame| frame.tag != SYNC) {
-            return Ok(());
-        }
-        self.skip_to_sync = false;
-        if self.server.is_none() {
-            self.client
-                .outbox
-                .extend_from_slice(&self.transaction.status.ready_for_query());
-            return Ok(());
-        }
-        self.to_server.extend_from_slice(&frontend::SYNC_MESSAGE);
-        let server = self.server.as_mut().expect("just seen to be there");
-        server.owed.push(Expected::Ready);
-        self.exchange(&Effects::default(), None).await?;
         Ok(())
     }
 }

@@ -55,7 +55,7 @@ impl Session {
     pub(super) fn bypasses_cache(&self) -> Option<Reason> {
         if !self.services.config.cache.enabled {
             Some(Reason::CacheDisabled)
-        } else if self.untracked {
+        } else if self.untracked || !self.touched.is_empty() {
             Some(Reason::SessionChanged)
         } else if !self.unjudged.is_empty() {
             Some(Reason::CatalogNotReady)

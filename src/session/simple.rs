@@ -63,6 +63,11 @@ impl Session {
         if self.deallocate(&statement) {
             return Ok(());
         }
+        if let Some(tag) = self.answer_control(&statement) {
+            backend::write_command_complete(&mut self.client.outbox, tag);
+            self.write_ready();
+            return Ok(());
+        }
         if let Some(reason) = bypass.filter(|_| plan.read.is_ok()) {
             return self
                 .bypass_query(&bytes, &statement, &plan, reason, started)
@@ -134,9 +139,7 @@ impl Session {
     /// Answers with a cached result.
     async fn replay(&mut self, entry: &Entry, route: Route, started: Instant) -> Result<(), End> {
         self.write_result(entry.bytes()).await?;
-        self.client
-            .outbox
-            .extend_from_slice(&self.transaction.status.ready_for_query());
+        self.write_ready();
         self.services.metrics.record(route, started.elapsed());
         Ok(())
     }
@@ -163,14 +166,22 @@ impl Session {
             return false;
         }
         backend::write_command_complete(&mut self.client.outbox, "DEALLOCATE");
+        self.write_ready();
+        true
+    }
+
+    /// Says that the session is ready for the next request.
+    pub(super) fn write_ready(&mut self) {
         self.client
             .outbox
             .extend_from_slice(&self.transaction.status.ready_for_query());
-        true
     }
 
     /// The cancel request came while the session waited: the request is answered as PostgreSQL does.
     pub(super) fn report_cancelled(&mut self) {
+        if self.transaction.is_kept_back() {
+            self.transaction.status = TransactionStatus::Failed;
+        }
         Self::write_error(
             &mut self.client,
             "57014",
@@ -180,8 +191,6 @@ impl Session {
             self.skip_to_sync = true;
             return;
         }
-        self.client
-            .outbox
-            .extend_from_slice(&self.transaction.status.ready_for_query());
+        self.write_ready();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::analysis::{Control, IsolationLevel, SessionEffect, SessionEffects};
+use crate::analysis::{Control, IsolationLevel, SessionEffect, SessionEffects, Settings};
 use crate::database::statement::{Plan, Statement};
 use crate::freshness::words::{Slot, Stamp};
 use crate::protocol::backend::TransactionStatus;
@@ -15,6 +15,7 @@ use crate::protocol::backend::TransactionStatus;
 /// What may make the rest of a transaction see other settings.
 pub(super) const MAY_CHANGE_SETTINGS: SessionEffects = SessionEffects::of(&[
     SessionEffect::LocalSetting,
+    SessionEffect::NamedSetting,
     SessionEffect::Setting,
     SessionEffect::UnknownCode,
 ]);
@@ -78,6 +79,8 @@ pub(super) struct Effects {
     pub(super) writes: Writes,
     /// To the session.
     pub(super) session: SessionEffects,
+    /// To settings of the session, by name.
+    pub(super) settings: Settings,
     /// The catalog by which the writes were found out; `None` where that makes no difference.
     pub(super) catalog: Option<Stamp>,
     /// Would its error alone, outside a transaction, prove that nothing changed?
@@ -94,6 +97,7 @@ impl Default for Effects {
             boundary: Boundary::None,
             writes: Writes::new(),
             session: SessionEffects::default(),
+            settings: Settings::default(),
             catalog: None,
             rollback_is_provable: true,
             unjudged: Vec::new(),
@@ -119,6 +123,7 @@ impl Effects {
             boundary: Boundary::Script,
             writes: Writes::from_slice(&[Slot::EVERYTHING, Slot::CATALOG]),
             session,
+            settings: Settings::default(),
             catalog: None,
             rollback_is_provable: false,
             unjudged: Vec::new(),
@@ -143,6 +148,7 @@ impl Effects {
         merge(&mut self.writes, &plan.writes);
         self.catalog = self.catalog.or(plan.catalog);
         self.session = self.session.union(plan.session);
+        self.settings.merge(statement.parsed().settings());
         // In a script, what came before the error may have been committed already.
         self.rollback_is_provable &= plan.rollback_is_provable
             && self.statements == 1
@@ -179,6 +185,7 @@ impl Effects {
         self.statements += later.statements;
         merge(&mut self.writes, &later.writes);
         self.session = self.session.union(later.session);
+        self.settings.merge(&later.settings);
         self.catalog = self.catalog.or(later.catalog);
         self.is_script |= later.is_script;
         self.rollback_is_provable &= later.rollback_is_provable && self.statements <= 1;
@@ -211,13 +218,15 @@ pub(super) fn merge(into: &mut Writes, slots: &[Slot]) {
 }
 
 /// The state of a session's transaction.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Transaction {
     /// As the last ReadyForQuery told the client.
     pub(super) status: TransactionStatus,
     written: Writes,
     reads_committed: bool,
     has_settings: bool,
+    /// The BEGIN that the server has not been told of yet.
+    kept_back: Option<Arc<Statement>>,
 }
 
 impl Transaction {
@@ -230,6 +239,33 @@ impl Transaction {
             }
             TransactionStatus::Failed => false,
         }
+    }
+
+    /// Begins a READ COMMITTED transaction of which the server is not told yet.
+    pub(super) fn keep_back(&mut self, begin: Arc<Statement>) {
+        self.status = TransactionStatus::Open;
+        self.reads_committed = true;
+        self.kept_back = Some(begin);
+    }
+
+    /// Is there a transaction that the server has not been told of?
+    pub(super) const fn is_kept_back(&self) -> bool {
+        self.kept_back.is_some()
+    }
+
+    /// The BEGIN to be sent before anything else.
+    pub(super) fn take_kept_back(&mut self) -> Option<Arc<Statement>> {
+        self.kept_back.take()
+    }
+
+    /// The transaction ends, and the server has never heard of it.
+    pub(super) fn forget_kept_back(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Has a statement failed in it?
+    pub(super) fn has_failed(&self) -> bool {
+        self.status == TransactionStatus::Failed
     }
 
     /// May it have settings of its own, by SET LOCAL and the like?

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::cancel::CancelTarget;
 use super::lease::Place;
+use super::settings::{self, Answer, Changes};
 use super::socket::Socket;
 use crate::cache::key::StatementId;
 use crate::freshness::window::{Backend, Window};
@@ -31,7 +32,7 @@ pub type Parameters = BTreeMap<Box<[u8]>, Box<[u8]>>;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Baseline {
     /// What the server reported at start-up.
-    pub parameters: Parameters,
+    pub parameters: Arc<Parameters>,
     /// The database it is connected to.
     pub database: DatabaseId,
     /// Settings it does not report and that make a difference, as [`super::login`] asked for them.
@@ -168,6 +169,8 @@ pub struct Connection {
     pub baseline: Arc<Baseline>,
     /// The settings last reported.
     pub parameters: Arc<Parameters>,
+    /// What its last session has changed of its settings, as far as they are followed.
+    pub changes: Arc<Changes>,
     /// The server process.
     pub backend: Backend,
     /// How to cancel what it runs.
@@ -340,6 +343,52 @@ impl Connection {
         })
         .await?;
         Ok(is_true)
+    }
+
+    /// Gives it the settings of another session.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step, or the server refuses; then its settings are not known.
+    pub async fn change_settings(&mut self, to: &Arc<Changes>) -> io::Result<()> {
+        if Arc::ptr_eq(&self.changes, to) {
+            return Ok(());
+        }
+        let mut sql = settings::transition(&self.changes, to);
+        if !sql.is_empty() {
+            // What was prepared was understood by the old settings (`search_path`).
+            sql.extend_from_slice(b"DEALLOCATE ALL");
+            self.run(&sql).await?;
+            self.prepared.clear();
+            self.leftovers.clear();
+        }
+        self.changes = Arc::clone(to);
+        Ok(())
+    }
+
+    /// Asks what some settings are now, and returns its session's changes.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step. `InvalidData` when the server does not answer.
+    pub async fn learn_settings<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a str>,
+    ) -> io::Result<Changes> {
+        let mut changes = Changes::clone(&self.changes);
+        let mut failed = false;
+        self.ask(&settings::question(names), |tag, body| match tag {
+            backend::DATA_ROW => match Answer::read(body) {
+                Some(answer) => answer.note(&mut changes),
+                None => failed = true,
+            },
+            backend::ERROR_RESPONSE => failed = true,
+            _ => {}
+        })
+        .await?;
+        if failed {
+            Err(io::ErrorKind::InvalidData.into())
+        } else {
+            Ok(changes)
+        }
     }
 
     /// Sends a simple query, which does away with the unnamed statement, and reads its replies to the end.

@@ -14,6 +14,7 @@ use super::Error;
 use super::cancel::CancelTarget;
 use super::connection::{Baseline, Connection, DatabaseId, Parameters, Prepared};
 use super::lease::Place;
+use super::settings::unchanged;
 use super::socket::Socket;
 use crate::config::{Secret, Upstream};
 use crate::freshness::window::Backend;
@@ -158,7 +159,11 @@ impl Greeter {
             postmaster_start: answer.postmaster_start,
             start: answer.start,
         };
-        let parameters = Arc::new(greeting.parameters);
+        let baseline = place.pool().intern(Baseline {
+            parameters: Arc::new(greeting.parameters),
+            database: answer.database,
+            settings: answer.settings,
+        });
         Ok(Connection {
             socket: self.socket,
             inbox: self.inbox,
@@ -170,12 +175,9 @@ impl Greeter {
             copying: false,
             sync_owed: false,
             window: None,
-            baseline: Arc::new(Baseline {
-                parameters: Parameters::clone(&parameters),
-                database: answer.database,
-                settings: answer.settings,
-            }),
-            parameters,
+            parameters: Arc::clone(&baseline.parameters),
+            baseline,
+            changes: unchanged(),
             backend,
             cancel: CancelTarget::new(greeting.key),
             opened: Instant::now(),

@@ -8,8 +8,8 @@
 //! session itself started with.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use super::connection::{Baseline, Connection, Health};
+use super::kind::Kind;
 use super::lease::{Lease, Place};
 use super::login::{self, Credentials};
 use crate::config;
@@ -55,6 +56,19 @@ struct State {
     waiting: VecDeque<Waiting>,
     credentials: Option<Credentials>,
     pinned: BTreeMap<&'static str, u32>,
+    /// The baselines of its connections and sessions, each of them once.
+    baselines: Vec<Weak<Baseline>>,
+}
+
+impl State {
+    /// The idle connection that a session of this kind gets: best the one that needs no other settings.
+    fn choose(&self, kind: &Kind) -> Option<usize> {
+        let can_connect = self.credentials.is_some();
+        let idle = self.idle.iter().enumerate();
+        idle.filter(|(_, connection)| kind.admits(connection, can_connect))
+            .max_by_key(|(_, connection)| kind.matches(connection))
+            .map(|(at, _)| at)
+    }
 }
 
 struct Waiting {
@@ -63,7 +77,7 @@ struct Waiting {
 }
 
 enum Wants {
-    Connection(Arc<Baseline>),
+    Connection(Kind),
     Place,
 }
 
@@ -177,6 +191,20 @@ impl Pool {
         state.pinned.retain(|_, count| *count > 0);
     }
 
+    /// The one of all equal baselines that stands for them, so that comparing two mostly takes no look at them.
+    #[must_use]
+    pub fn intern(&self, baseline: Baseline) -> Arc<Baseline> {
+        let mut state = self.state.lock();
+        state.baselines.retain(|known| known.strong_count() > 0);
+        let mut known = state.baselines.iter().filter_map(Weak::upgrade);
+        if let Some(known) = known.find(|known| **known == baseline) {
+            return known;
+        }
+        let baseline = Arc::new(baseline);
+        state.baselines.push(Arc::downgrade(&baseline));
+        baseline
+    }
+
     /// A login showed how this user can be logged in again.
     pub fn learn(&self, credentials: Credentials) {
         self.state.lock().credentials = Some(credentials);
@@ -204,12 +232,12 @@ impl Pool {
         }
     }
 
-    /// A connection that started with `baseline`'s settings.
+    /// A connection that a session of this kind can use. Its settings are still those of its last session.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn acquire(self: &Arc<Self>, baseline: &Arc<Baseline>) -> Result<Lease, Error> {
-        let place = match self.try_acquire(baseline)? {
+    pub async fn acquire(self: &Arc<Self>, kind: &Kind) -> Result<Lease, Error> {
+        let place = match self.try_acquire(kind)? {
             Attempt::Lease(lease) => return Ok(lease),
             Attempt::Connect(place) => place,
             Attempt::Wait(waiting) => match self.granted(waiting).await? {
@@ -218,7 +246,7 @@ impl Pool {
             },
         };
         let connection = self.connect(place).await?;
-        if connection.baseline != *baseline {
+        if !kind.has_baseline_of(&connection) {
             // The role's or database's settings changed since the client logged in.
             self.release(Box::new(connection));
             return Err(Error::LoginRequired);
@@ -226,13 +254,11 @@ impl Pool {
         Ok(Lease::new(Box::new(connection)))
     }
 
-    fn try_acquire(self: &Arc<Self>, baseline: &Arc<Baseline>) -> Result<Attempt, Error> {
+    fn try_acquire(self: &Arc<Self>, kind: &Kind) -> Result<Attempt, Error> {
         let mut state = self.state.lock();
+        let can_connect = state.credentials.is_some();
         while state.waiting.is_empty()
-            && let Some(at) = state
-                .idle
-                .iter()
-                .rposition(|connection| same(&connection.baseline, baseline))
+            && let Some(at) = state.choose(kind)
         {
             let mut connection = state.idle.remove(at);
             if self.is_usable(&mut connection) {
@@ -240,7 +266,6 @@ impl Pool {
             }
             parking_lot::MutexGuard::unlocked(&mut state, || drop(connection.close()));
         }
-        let can_connect = state.credentials.is_some();
         if can_connect && state.waiting.is_empty() {
             if let Some(place) = self.take_place(&mut state) {
                 return Ok(Attempt::Connect(place));
@@ -255,7 +280,7 @@ impl Pool {
         }
         Ok(Attempt::Wait(Self::wait(
             &mut state,
-            Wants::Connection(Arc::clone(baseline)),
+            Wants::Connection(kind.clone()),
         )))
     }
 
@@ -282,9 +307,10 @@ impl Pool {
             drop(connection.close());
             return;
         }
+        let can_connect = state.credentials.is_some();
         while let Some(next) = state.waiting.pop_front() {
             let grant = match &next.wants {
-                Wants::Connection(baseline) if same(&connection.baseline, baseline) => {
+                Wants::Connection(kind) if kind.admits(&connection, can_connect) => {
                     Grant::Connection(connection)
                 }
                 Wants::Connection(_) | Wants::Place => {
@@ -451,10 +477,6 @@ enum Attempt {
     Lease(Lease),
     Connect(Place),
     Wait(oneshot::Receiver<Grant>),
-}
-
-fn same(a: &Arc<Baseline>, b: &Arc<Baseline>) -> bool {
-    Arc::ptr_eq(a, b) || a == b
 }
 
 /// How often [`Pool::maintain`] is to be called.

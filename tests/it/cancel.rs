@@ -60,7 +60,7 @@ async fn a_client_that_waits_for_a_connection_is_cancelled() {
     let stage = stage("[pool]\nmax = 1\n").await;
     let mut holder = Wire::login(stage.proxy.port(), "app").await;
     let mut waiter = Wire::login(stage.proxy.port(), "app").await;
-    holder.ask(&query("BEGIN")).await;
+    holder.ask(&query("BEGIN; SELECT 1")).await;
     for messages in [
         query("SELECT 1"),
         [

@@ -87,7 +87,7 @@ async fn who_waits_is_served_in_order() {
     for _ in 0..5 {
         waiters.push(login(&stage).await);
     }
-    holder.ask(&query("BEGIN")).await;
+    holder.ask(&query("BEGIN; SELECT 1")).await;
     for (number, waiter) in waiters.iter_mut().enumerate() {
         let sql = format!("INSERT INTO turns (name) VALUES ('{number}')");
         waiter.send(&query(&sql)).await;
@@ -112,7 +112,7 @@ async fn who_waits_too_long_is_told_so() {
     let stage = stage("[pool]\nmax = 1\nwait_timeout = \"300ms\"\n").await;
     let mut holder = login(&stage).await;
     let mut waiter = login(&stage).await;
-    holder.ask(&query("BEGIN")).await;
+    holder.ask(&query("BEGIN; SELECT 1")).await;
     let start = Instant::now();
     waiter.send(&query("SELECT 1")).await;
     assert_eq!(waiter.next().await.unwrap().sqlstate(), "53300");
@@ -139,7 +139,7 @@ async fn a_transaction_holds_its_connection_and_nothing_else_does() {
         } else {
             (&mut other, &mut one)
         };
-        wire.ask(&query("BEGIN")).await;
+        wire.ask(&query("BEGIN; SELECT 1")).await;
         waiter.send(&query("SELECT pg_sleep(0)")).await;
         eventually(SOON, async || stage.stat("clients.waiting").await == 1).await;
         wire.ask(&query("SELECT 1 / 0")).await;
@@ -184,8 +184,11 @@ async fn an_old_connection_is_replaced() {
 async fn state_of_a_session_keeps_its_connection() {
     let stage = stage("").await;
     for (sql, pin) in [
-        ("SET work_mem = '5MB'", "setting=1"),
-        ("SELECT set_config('work_mem', '5MB', false)", "setting=1"),
+        ("SET SESSION AUTHORIZATION keel", "setting=1"),
+        (
+            "SELECT set_config(n, '5MB', false) FROM (VALUES ('work_mem')) AS v (n)",
+            "setting=1",
+        ),
         ("LISTEN news", "listen=1"),
         ("CREATE TEMPORARY TABLE own (id int)", "temporary=1"),
         ("SELECT pg_advisory_lock(1)", "advisory_lock=1"),
@@ -268,7 +271,7 @@ async fn a_client_that_leaves_in_a_transaction_leaves_no_locks() {
         .await;
     for goodbye in [message(b'X', &[]), vec![]] {
         let mut wire = login(&stage).await;
-        wire.ask(&query("BEGIN")).await;
+        wire.ask(&query("BEGIN; SELECT 1")).await;
         wire.ask(&query("LOCK TABLE items")).await;
         wire.send(&goodbye).await;
         drop(wire);

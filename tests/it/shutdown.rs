@@ -53,7 +53,7 @@ async fn running_transactions_may_finish() {
     stage.arrange("CREATE TABLE items (id int)").await;
     let mut open = login(&stage).await;
     let mut running = login(&stage).await;
-    open.ask(&query("BEGIN")).await;
+    open.ask(&query("BEGIN; SELECT 1")).await;
     running.send(&query("SELECT pg_sleep(1)")).await;
     let busy =
         "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'";
@@ -94,7 +94,7 @@ async fn running_transactions_may_finish() {
 async fn who_does_not_finish_in_time_is_cut_off() {
     let mut stage = stage("drain_timeout = \"500ms\"\n").await;
     let mut open = login(&stage).await;
-    open.ask(&query("BEGIN")).await;
+    open.ask(&query("BEGIN; SELECT 1")).await;
     let start = Instant::now();
     stage.proxy.terminate().unwrap();
     assert_eq!(stage.proxy.wait().await.unwrap().code(), Some(0));

@@ -66,8 +66,8 @@ async fn clients_are_told_and_the_next_ones_are_served() {
         let mut in_query = login(&stage).await;
         let mut tied = login(&stage).await;
         let mut waiting = login(&stage).await;
-        in_transaction.ask(&query("BEGIN")).await;
-        tied.ask(&query("SET work_mem = '5MB'")).await;
+        in_transaction.ask(&query("BEGIN; SELECT 1")).await;
+        tied.ask(&query("LISTEN news")).await;
         in_query.send(&query("SELECT pg_sleep(60)")).await;
         let active = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'";
         let witness = stage.direct().await;
@@ -153,7 +153,7 @@ async fn a_commit_that_was_cut_off_is_not_hidden() {
     let count = query("SELECT count(*) FROM items");
     reader.ask(&count).await;
     let mut writer = login(&stage).await;
-    writer.ask(&query("BEGIN")).await;
+    writer.ask(&query("BEGIN; SELECT 1")).await;
     writer.ask(&query("INSERT INTO items VALUES (1)")).await;
     writer.send(&query("COMMIT")).await;
     stage.postgres.kill().unwrap();

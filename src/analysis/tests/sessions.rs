@@ -10,25 +10,26 @@ fn parsed(sql: &str) -> Parsed {
 #[test]
 fn sessions_remember() {
     check(&[
-        ("SET search_path = a", "!not_a_read [setting]"),
+        ("SET search_path = a", "!not_a_read [named_setting]"),
         ("SET SESSION AUTHORIZATION bob", "!not_a_read [setting]"),
-        ("SET ROLE bob", "!not_a_read [setting]"),
-        ("SET TIME ZONE 'UTC'", "!not_a_read [setting]"),
-        ("RESET ALL", "!not_a_read"),
-        ("RESET search_path", "!not_a_read"),
-        ("SET search_path TO DEFAULT", "!not_a_read"),
+        ("SET ROLE bob", "!not_a_read [named_setting]"),
+        ("SET seed = 0.5", "!not_a_read [random_seed]"),
+        ("SET TIME ZONE 'UTC'", "!not_a_read [named_setting]"),
+        ("RESET ALL", "!not_a_read [named_setting]"),
+        ("RESET search_path", "!not_a_read [named_setting]"),
+        ("SET search_path TO DEFAULT", "!not_a_read [named_setting]"),
         (
             "SET LOCAL search_path TO DEFAULT",
             "!not_a_read [local_setting]",
         ),
-        ("SET a.b = 1; RESET ALL", "!multi_statement [setting]"),
+        ("SET a.b = 1; RESET ALL", "!multi_statement [named_setting]"),
         (
             "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL",
-            "!multi_statement",
+            "!multi_statement [named_setting]",
         ),
         (
             "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-            "!not_a_read [setting]",
+            "!not_a_read [named_setting]",
         ),
         ("SET LOCAL a.b = 1", "!not_a_read [local_setting]"),
         (
@@ -41,7 +42,7 @@ fn sessions_remember() {
         ),
         (
             "SET transaction_isolation = 'serializable'",
-            "!not_a_read [local_setting setting]",
+            "!not_a_read [local_setting]",
         ),
         (
             "SET CONSTRAINTS ALL DEFERRED",
@@ -49,11 +50,11 @@ fn sessions_remember() {
         ),
         (
             "SELECT set_config('a.b', 'c', false)",
-            "!volatile_function [setting]",
+            "!volatile_function [named_setting]",
         ),
         (
             "SELECT pg_catalog.set_config('a.b', 'c', 'f')",
-            "!volatile_function [setting]",
+            "!volatile_function [named_setting]",
         ),
         (
             "SELECT set_config('a.b', 'c', true)",
@@ -61,7 +62,7 @@ fn sessions_remember() {
         ),
         (
             "SELECT set_config('a.b', 'c', $1)",
-            "!volatile_function [local_setting setting]",
+            "!volatile_function [local_setting named_setting]",
         ),
         (
             "SELECT set_config($1, 'c', false)",
@@ -69,11 +70,11 @@ fn sessions_remember() {
         ),
         (
             "SELECT set_config('transaction_isolation', 'serializable', false)",
-            "!volatile_function [local_setting setting]",
+            "!volatile_function [local_setting]",
         ),
         (
             "SELECT * FROM users WHERE set_config('a.b', name, false) = 'c'",
-            "!volatile_function [setting]",
+            "!volatile_function [named_setting]",
         ),
         ("SHOW ALL", "!not_a_read"),
         ("LISTEN a", "!not_a_read [listen]"),
@@ -159,12 +160,19 @@ fn transactions_are_told() {
             isolation,
             read_only,
             deferrable,
+            start: false,
         })
     };
     let gid = || "a b".to_owned();
     for (sql, control) in [
         ("BEGIN", modes(None, None, None)),
-        ("START TRANSACTION", modes(None, None, None)),
+        (
+            "START TRANSACTION",
+            Control::Begin(TransactionModes {
+                start: true,
+                ..TransactionModes::default()
+            }),
+        ),
         (
             "begin work isolation level repeatable read",
             modes(Some(IsolationLevel::RepeatableRead), None, None),

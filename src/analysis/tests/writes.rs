@@ -371,7 +371,7 @@ fn several_statements_count_together() {
         ),
         (
             "SET a.b = 1; SELECT * FROM trap",
-            "!multi_statement -> ** [setting unknown_code]",
+            "!multi_statement -> ** [named_setting unknown_code]",
         ),
         (
             "BEGIN; UPDATE audit SET a = 1; COMMIT",

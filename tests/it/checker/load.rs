@@ -86,6 +86,8 @@ pub(super) enum ReadForm {
     Transaction,
     /// In front of and behind another one in a pipeline.
     Pipeline,
+    /// With a setting of the session changed, which the next reads keep.
+    Setting,
 }
 
 /// Every form of reading.
@@ -95,6 +97,7 @@ pub(super) const READ_FORMS: &[ReadForm] = &[
     ReadForm::Named,
     ReadForm::Transaction,
     ReadForm::Pipeline,
+    ReadForm::Setting,
 ];
 
 /// Those that take one round trip.
@@ -160,6 +163,18 @@ impl Reader {
                 let value = self.ask(place, form, &script).await;
                 self.client.run("COMMIT").await;
                 value
+            }
+            ReadForm::Setting => {
+                let changes = [
+                    "SET work_mem = '5MB'",
+                    "SET search_path = public, pg_catalog",
+                    "BEGIN; SET work_mem = '6MB'; ROLLBACK",
+                    "RESET ALL",
+                ];
+                let change = changes[self.random.random_range(0..changes.len())];
+                self.client.run(change).await;
+                let script = Script::new().query(&place.read());
+                self.ask(place, form, &script).await
             }
             ReadForm::Pipeline => {
                 let (sql, key) = place.read_with_parameter();
