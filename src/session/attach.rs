@@ -310,6 +310,13 @@ impl Session {
     /// DISCARD ALL and DEALLOCATE have made the server forget.
     fn note_forgetting(&mut self, told: &Told, effects: &Effects) {
         let deallocated = std::mem::take(&mut self.deallocated);
+        if told.forgot_statements {
+            // Whatever becomes of the transaction. The unnamed one is not among them.
+            self.statements.retain(|name, _| name.is_empty());
+            if let Some(server) = &mut self.server {
+                server.prepared.clear();
+            }
+        }
         if told.failed {
             return;
         }
@@ -317,12 +324,6 @@ impl Session {
             self.statements.remove(&*name);
         }
         let discards = effects.session.contains(SessionEffect::DiscardAll);
-        if discards || told.tag == b"DEALLOCATE ALL" {
-            self.statements.clear();
-            if let Some(server) = &mut self.server {
-                server.prepared.clear();
-            }
-        }
         if discards && told.tag == b"DISCARD ALL" {
             self.unpin(BEYOND_DISCARD);
             self.discard_settings();

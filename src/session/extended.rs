@@ -80,16 +80,16 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// Does a message ask for more than an answer to what came before it?
+/// Does a message ask for more than an answer to what came before it? One that PostgreSQL cannot read does.
 fn is_work(frame: &Frame) -> bool {
-    !matches!(frame.tag, SYNC | frontend::FLUSH)
+    !matches!(frame.tag, SYNC | frontend::FLUSH) || frame.has_body()
 }
 
 impl Session {
     /// Answers a pipeline, or the part of it that has come.
     pub(super) async fn segment(&mut self, bytes: BytesMut, frames: Frames) -> Result<(), End> {
         if self.skip_to_sync {
-            return self.skip(&frames).await;
+            return self.skip(&bytes, &frames).await;
         }
         let started = Instant::now();
         self.awaits_sync = frames.last().is_none_or(|frame| frame.tag != SYNC);
@@ -107,7 +107,10 @@ impl Session {
             return Ok(());
         }
         let lone = Unit::read(&bytes, rest).filter(|unit| {
-            unit.frames + 1 == rest.len() && rest.last().is_some_and(|frame| frame.tag == SYNC)
+            unit.frames + 1 == rest.len()
+                && rest
+                    .last()
+                    .is_some_and(|frame| frame.tag == SYNC && !frame.has_body())
         });
         let mut fill = None;
         let mut reason = bypass.unwrap_or(Reason::Pipeline);

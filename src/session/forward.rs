@@ -7,6 +7,7 @@ use super::lookup::Fill;
 use super::outgoing::{Outgoing, Written};
 use super::transaction::Effects;
 use super::{End, Session};
+use crate::analysis::SessionEffect;
 use crate::cache::key::StatementId;
 use crate::database::statement::Statement;
 use crate::observe::Route;
@@ -25,6 +26,8 @@ struct Part {
     count: usize,
     /// The next one has to wait until the server has told what this statement is now.
     not_before: Option<StatementId>,
+    /// There is more to come.
+    stops: bool,
 }
 
 impl Session {
@@ -42,17 +45,17 @@ impl Session {
         let (mut rest, mut fill, mut told) = (frames, fill, None);
         let written = loop {
             let written = self.write_frames(bytes, rest, told);
-            let Some(statement) = written.not_before else {
+            if !written.stops {
                 break written;
-            };
+            }
             // What was asked for a result comes in parts, and so is not kept.
             fill = None;
             rest = &rest[written.count..];
             self.exchange(&written.effects, None).await?;
             if self.skip_to_sync {
-                return self.skip(rest).await;
+                return self.skip(bytes, rest).await;
             }
-            told = Some(statement);
+            told = written.not_before;
         };
         let sql = written
             .executed
@@ -95,6 +98,7 @@ impl Session {
             renamings: &mut self.renamings,
             ground,
             told,
+            has_names_in_sql: self.pins.contains(SessionEffect::PreparedStatement),
             prepared_max: self.services.config.pool.prepared_statements_max,
             intern: &|tail, dialect| database.statement(tail, dialect),
             dialect,
@@ -103,18 +107,23 @@ impl Session {
             executed: None,
             deallocated: &mut self.deallocated,
         };
-        let (mut count, mut not_before) = (0, None);
-        for &frame in frames {
+        let (mut count, mut not_before, mut waits) = (0, None, false);
+        while count < frames.len() && !waits {
             let next = frames.get(count + 1).copied();
-            if let Written::NotBefore(statement) = outgoing.write(bytes, frame, next) {
-                not_before = Some(statement);
-                break;
+            match outgoing.write(bytes, frames[count], next) {
+                Written::NotBefore(statement) => {
+                    not_before = Some(statement);
+                    break;
+                }
+                Written::AndWait => waits = true,
+                Written::Yes => {}
             }
             outgoing.told = None;
             count += 1;
         }
+        let stops = count < frames.len();
         let last = frames[..count].last().map(|frame| frame.tag);
-        if not_before.is_some() || !matches!(last, Some(SYNC | frontend::FLUSH)) {
+        if stops || !matches!(last, Some(SYNC | frontend::FLUSH)) {
             outgoing.bytes.extend_from_slice(&frontend::FLUSH_MESSAGE);
         }
         Part {
@@ -122,6 +131,7 @@ impl Session {
             executed: outgoing.executed,
             count,
             not_before,
+            stops,
         }
     }
 
@@ -137,16 +147,17 @@ impl Session {
     }
 
     /// After an error: nothing is heard before the Sync.
-    pub(super) async fn skip(&mut self, frames: &[Frame]) -> Result<(), End> {
-        if frames.last().is_none_or(|frame| frame.tag != SYNC) {
+    pub(super) async fn skip(&mut self, bytes: &[u8], frames: &[Frame]) -> Result<(), End> {
+        let Some(last) = frames.last().filter(|frame| frame.tag == SYNC) else {
             return Ok(());
-        }
+        };
         self.skip_to_sync = false;
-        if self.server.is_none() {
+        if self.server.is_none() && last.body(bytes).is_empty() {
             self.write_ready();
             return Ok(());
         }
-        self.to_server.extend_from_slice(&frontend::SYNC_MESSAGE);
+        self.attach().await?;
+        self.to_server.extend_from_slice(last.bytes(bytes));
         let server = self.server.as_mut().expect("just seen to be there");
         server.owed.push(Expected::Ready);
         self.exchange(&Effects::default(), None).await?;

@@ -26,6 +26,10 @@ use crate::upstream::connection::{Connection, Parsing, Unnamed};
 /// The reply to a Close of the proxy's own.
 pub(super) const SWALLOWED_CLOSE: Expected<Parsing> = Expected::CloseComplete(Origin::Proxy);
 
+/// What makes the server forget statements: what is behind it in a pipeline may meet another world.
+const FORGETS: SessionEffects =
+    SessionEffects::of(&[SessionEffect::Deallocate, SessionEffect::DiscardAll]);
+
 /// Behind these a statement may be found to be what it is for this session only.
 const MAY_CHANGE_NAMES: SessionEffects = MAY_CHANGE_SETTINGS.union(SessionEffects::of(&[
     SessionEffect::DiscardAll,
@@ -46,6 +50,8 @@ pub(super) struct Outgoing<'a> {
     /// What this is for the server has been told just now.
     pub(super) told: Option<StatementId>,
     pub(super) prepared_max: usize,
+    /// The session may have prepared statements in SQL, on this very connection.
+    pub(super) has_names_in_sql: bool,
     pub(super) intern: &'a dyn Fn(&[u8], Dialect) -> Arc<Statement>,
     /// How the server reads a text, as far as is known.
     pub(super) dialect: Dialect,
@@ -63,6 +69,8 @@ pub(super) struct Outgoing<'a> {
 pub(super) enum Written {
     /// It was.
     Yes,
+    /// It was; what is behind it has to wait for the reply.
+    AndWait,
     /// Not before the server has told what this statement is now.
     NotBefore(StatementId),
 }
@@ -80,9 +88,11 @@ impl Outgoing<'_> {
             BIND => return self.bind(message, body),
             DESCRIBE => return self.describe(message, body),
             CLOSE => self.close(message, body),
-            EXECUTE => self.execute(message, body),
+            EXECUTE => return self.execute(message, body),
             SYNC => self.verbatim(message, Expected::Ready),
-            _ => self.bytes.extend_from_slice(message),
+            // A Flush has no reply, unless it is one that PostgreSQL cannot read.
+            _ if body.is_empty() => self.bytes.extend_from_slice(message),
+            _ => self.verbatim(message, Expected::Refusal(false)),
         }
         Written::Yes
     }
@@ -121,7 +131,17 @@ impl Outgoing<'_> {
         if !parse.name.is_empty() && self.statements.contains_key(parse.name) {
             return self.parse_taken_name(message, parse.name);
         }
-        let meaning = Meaning::on(self.intern(parse.tail), self.ground());
+        let statement = self.intern(parse.tail);
+        self.make_names_known(&statement);
+        let names_others = statement.parsed().names_statements().next().is_some();
+        let ground = self.ground().filter(|_| !names_others);
+        let meaning = Meaning::on(statement, ground);
+        if self.has_names_in_sql && !parse.name.is_empty() {
+            // Does a statement that was prepared in SQL have the name? The server says so in its own words, and then
+            // skips the Close.
+            self.parse_nothing(parse.name);
+            self.close_on_server(parse.name);
+        }
         self.parse_fresh(message, &parse, &meaning);
         let is_described = next.is_some_and(|(tag, body)| {
             tag == DESCRIBE && Target::read(body) == Some(Target::Statement(parse.name))
@@ -178,6 +198,10 @@ impl Outgoing<'_> {
     /// The server has to say, in its own words and in the right transaction state, that the name is taken
     /// (42P05). It does not know the name, so it is made to know it first.
     fn parse_taken_name(&mut self, message: &[u8], name: &[u8]) {
+        if self.has_names_in_sql {
+            // It may know it, from SQL that named it.
+            self.close_on_server(name);
+        }
         self.reserve_name(name);
         self.renamings.push(Renaming::None);
         self.verbatim(
@@ -189,12 +213,21 @@ impl Outgoing<'_> {
     /// Makes the server know a client's name for a statement, until the next request. An empty statement
     /// can be parsed in any state of the transaction.
     fn reserve_name(&mut self, name: &[u8]) {
-        const EMPTY: [u8; 3] = [0; 3];
-        write_parse(self.bytes, name, &EMPTY);
+        let is_left = |leftover: &Box<[u8]>| **leftover == *name;
+        if self.server.leftovers.iter().any(is_left) {
+            self.server.leftovers.retain(|leftover| !is_left(leftover));
+            self.close_on_server(name);
+        }
+        self.parse_nothing(name);
+        self.server.leftovers.push(name.into());
+    }
+
+    fn parse_nothing(&mut self, name: &[u8]) {
+        const NOTHING: [u8; 3] = [0; 3];
+        write_parse(self.bytes, name, &NOTHING);
         self.server
             .owed
             .push(Expected::ParseComplete(Origin::Proxy, Parsing::Other));
-        self.server.leftovers.push(name.into());
     }
 
     /// Prepares a statement under its own name, in place of what has that name.
@@ -324,22 +357,22 @@ impl Outgoing<'_> {
         Origin::Proxy
     }
 
-    fn execute(&mut self, message: &[u8], body: &[u8]) {
+    fn execute(&mut self, message: &[u8], body: &[u8]) -> Written {
         let portal = Execute::read(body).map(|execute| execute.portal);
         if let Some(name) = portal {
             self.forget_stale_portal(name);
         }
         let bound = portal.and_then(|name| self.portals.get(name)).cloned();
+        let mut written = Written::Yes;
         match bound {
             Some(Bound::To(statement)) => {
                 let plan = (self.plan)(&statement);
                 self.effects.add(&statement, &plan);
-                if let Some(Deallocate::Name(name)) = statement.parsed().deallocates()
-                    && self.statements.contains_key(name.as_bytes())
-                {
-                    self.reserve_name(name.as_bytes());
-                    self.deallocated.push(name.as_bytes().into());
+                if plan.session.intersects(FORGETS) {
+                    written = Written::AndWait;
                 }
+                self.make_names_known(&statement);
+                self.deallocate(&statement);
                 self.executed.get_or_insert(statement);
             }
             // It has just been closed, so this can only fail.
@@ -348,6 +381,44 @@ impl Outgoing<'_> {
             Some(Bound::ToAnother) | None => self.effects.add_unknown(),
         }
         self.verbatim(message, Expected::Execution);
+        written
+    }
+
+    /// SQL that names statements of the client's has to find them by these names, on this very connection from here
+    /// on.
+    fn make_names_known(&mut self, statement: &Statement) {
+        let closes = statement.parsed().deallocates().is_some();
+        if closes || !self.is_not_failed() {
+            return;
+        }
+        for name in statement.parsed().names_statements() {
+            let Some(meaning) = self.statements.get(name.as_bytes()).cloned() else {
+                continue;
+            };
+            self.close_on_server(name.as_bytes());
+            write_parse(self.bytes, name.as_bytes(), meaning.statement.tail());
+            self.server
+                .owed
+                .push(Expected::ParseComplete(Origin::Proxy, Parsing::Other));
+            self.server
+                .leftovers
+                .retain(|leftover| **leftover != *name.as_bytes());
+            self.effects
+                .session
+                .insert(SessionEffect::PreparedStatement);
+            self.has_names_in_sql = true;
+        }
+    }
+
+    /// DEALLOCATE finds the client's statement under the client's name, too.
+    fn deallocate(&mut self, statement: &Statement) {
+        if let Some(Deallocate::Name(name)) = statement.parsed().deallocates()
+            && self.statements.contains_key(name.as_bytes())
+        {
+            self.close_on_server(name.as_bytes());
+            self.reserve_name(name.as_bytes());
+            self.deallocated.push(name.as_bytes().into());
+        }
     }
 
     /// The unnamed portal may be one that was answered from the cache and never reached the server; what
@@ -364,7 +435,7 @@ impl Outgoing<'_> {
             Some(Target::Statement(name)) => {
                 let known = self.statements.contains_key(name);
                 self.rename(name, None);
-                if known && !name.is_empty() {
+                if known && !name.is_empty() && !self.has_names_in_sql {
                     let reply = Bytes::from_static(&CLOSE_COMPLETE_MESSAGE);
                     self.server.owed.push(Expected::Local(reply));
                     return;

@@ -44,6 +44,8 @@ pub(super) struct Told {
     pub(super) is_not_sql: bool,
     /// The session was ended by the server, with these last words.
     pub(super) farewell: Option<Farewell>,
+    /// The server has forgotten all named statements.
+    pub(super) forgot_statements: bool,
     /// The last command tag.
     pub(super) tag: Vec<u8>,
     /// The status of the last ReadyForQuery.
@@ -247,6 +249,8 @@ impl<'a> Relay<'a> {
             backend::COMMAND_COMPLETE => {
                 self.told.tag.clear();
                 self.told.tag.extend_from_slice(backend::command_tag(body));
+                self.told.forgot_statements |=
+                    matches!(&*self.told.tag, b"DEALLOCATE ALL" | b"DISCARD ALL");
             }
             backend::READY_FOR_QUERY => {
                 let status = TransactionStatus::read(body).ok_or(Unexpected(frame.tag))?;

@@ -135,10 +135,9 @@ impl Prepared {
         self.named.remove(&statement).is_some()
     }
 
-    /// Forgets all of them: the server has, too.
+    /// Forgets all that have names: the server has, too.
     pub fn clear(&mut self) {
         self.named.clear();
-        self.unnamed = Unnamed::Absent;
     }
 }
 
@@ -389,6 +388,23 @@ impl Connection {
         } else {
             Ok(changes)
         }
+    }
+
+    /// Prepares a statement under a client's own name. Returns whether the server did.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step.
+    pub async fn prepare(&mut self, name: &[u8], tail: &[u8]) -> io::Result<bool> {
+        let mut message = Vec::with_capacity(tail.len() + name.len() + 32);
+        frontend::write_close_statement(&mut message, name);
+        frontend::write_parse(&mut message, name, tail);
+        message.extend_from_slice(&frontend::SYNC_MESSAGE);
+        self.leftovers.retain(|leftover| **leftover != *name);
+        self.send(&message).await?;
+        let mut failed = false;
+        self.until_ready(|tag, _| failed |= tag == backend::ERROR_RESPONSE)
+            .await?;
+        Ok(!failed)
     }
 
     /// Sends a simple query, which does away with the unnamed statement, and reads its replies to the end.

@@ -3,6 +3,7 @@
 mod names;
 mod orders;
 mod plans;
+mod sql_names;
 
 use crate::twins::{Twins, step, unfinished};
 use crate::wire::*;
