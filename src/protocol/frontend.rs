@@ -245,6 +245,11 @@ pub fn write_close_portal(out: &mut Vec<u8>, name: &[u8]) {
     write(out, CLOSE, &[b"P", name, b"\0"]);
 }
 
+/// Appends an Execute message for all rows.
+pub fn write_execute(out: &mut Vec<u8>, portal: &[u8]) {
+    write(out, EXECUTE, &[portal, b"\0\0\0\0\0"]);
+}
+
 /// Appends a message made of parts.
 pub fn write(out: &mut Vec<u8>, tag: u8, parts: &[&[u8]]) {
     let at = begin(out, tag);

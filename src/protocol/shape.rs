@@ -105,8 +105,11 @@ fn same_columns(one: &[u8], other: &[u8]) -> bool {
     }
 }
 
-/// The name and the type (oid, length, modifier) of the first column, and what is behind it.
-fn column(fields: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
+/// The name and the type (oid, length, modifier) of a column.
+type Column<'a> = (&'a [u8], &'a [u8]);
+
+/// The first column, and what is behind it.
+fn column(fields: &[u8]) -> Option<(Column<'_>, &[u8])> {
     /// The oid of the table and the number of the column in it.
     const ORIGIN: usize = 6;
     const TYPE: usize = 10;

@@ -45,7 +45,10 @@ impl Session {
         const TRIES: u32 = 3;
         let mut tries = 0;
         loop {
-            let mut lease = self.pool.acquire(&self.kind).await?;
+            let mut lease = match self.take_back() {
+                Some(lease) => lease,
+                None => self.pool.acquire(&self.kind).await?,
+            };
             tries += 1;
             match lease.change_settings(&self.kind.changes).await {
                 Ok(()) => return Ok(lease),
@@ -83,6 +86,7 @@ impl Session {
         part: &Effects,
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
+        self.mind_sequences(part).await?;
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
         self.open_window(effects, part);

@@ -17,7 +17,10 @@ pub(super) fn is_of_parser(error: &[u8]) -> bool {
 }
 
 /// Where the source of each server's version raises it, as far as it was seen: the releases differ.
-static LINES: Mutex<BTreeMap<Box<[u8]>, Box<[u8]>>> = Mutex::new(BTreeMap::new());
+static LINES: Mutex<Lines> = Mutex::new(Lines::new());
+
+/// Numbers of lines by versions.
+type Lines = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 const CHANGED: &[u8] = b"cached plan must not change result type";
 const ROUTINE: &[u8] = b"RevalidateCachedQuery";

@@ -213,13 +213,18 @@ impl Outgoing<'_> {
     /// Makes the server know a client's name for a statement, until the next request. An empty statement
     /// can be parsed in any state of the transaction.
     fn reserve_name(&mut self, name: &[u8]) {
-        let is_left = |leftover: &Box<[u8]>| **leftover == *name;
-        if self.server.leftovers.iter().any(is_left) {
-            self.server.leftovers.retain(|leftover| !is_left(leftover));
-            self.close_on_server(name);
-        }
+        self.close_leftover(name);
         self.parse_nothing(name);
         self.server.leftovers.push(name.into());
+    }
+
+    /// What was left on the server under a name that is about to be used.
+    fn close_leftover(&mut self, name: &[u8]) {
+        let before = self.server.leftovers.len();
+        self.server.leftovers.retain(|leftover| **leftover != *name);
+        if self.server.leftovers.len() < before {
+            self.close_on_server(name);
+        }
     }
 
     fn parse_nothing(&mut self, name: &[u8]) {
@@ -251,11 +256,7 @@ impl Outgoing<'_> {
                 .leftovers
                 .push(crate::database::statement::server_name(evicted).into());
         }
-        let is_left = |leftover: &Box<[u8]>| **leftover == *name;
-        if self.server.leftovers.iter().any(is_left) {
-            self.server.leftovers.retain(|leftover| !is_left(leftover));
-            self.close_on_server(&name);
-        }
+        self.close_leftover(&name);
         write_parse(self.bytes, &name, statement.tail());
         self.server.owed.push(Expected::ParseComplete(
             origin,

@@ -156,6 +156,8 @@ pub struct Connection {
     pub prepared: Prepared,
     /// Statements left on the server under a client's own name, to be closed with the next request.
     pub leftovers: Vec<Box<[u8]>>,
+    /// The session that may have been the last to draw from a sequence on it.
+    pub drawn_by: Option<u64>,
     /// Bytes still to come of a message whose beginning has been dealt with.
     pub partial: usize,
     /// A COPY into the server waits for data.
@@ -405,6 +407,32 @@ impl Connection {
         self.until_ready(|tag, _| failed |= tag == backend::ERROR_RESPONSE)
             .await?;
         Ok(!failed)
+    }
+
+    /// Makes the server forget what was drawn from sequences. The unnamed statement and portal stay.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step, or the server refuses twice: a cancel request may have met the first.
+    pub async fn discard_sequences(&mut self) -> io::Result<()> {
+        const NAME: &[u8] = b"pgkeel: sequences";
+        let mut message = Vec::with_capacity(160);
+        frontend::write_close_statement(&mut message, NAME);
+        frontend::write_parse(&mut message, NAME, b"DISCARD SEQUENCES\0\0\0");
+        frontend::write_bind(&mut message, NAME, NAME, &[0; 6]);
+        frontend::write_execute(&mut message, NAME);
+        frontend::write_close_portal(&mut message, NAME);
+        frontend::write_close_statement(&mut message, NAME);
+        message.extend_from_slice(&frontend::SYNC_MESSAGE);
+        for _ in 0..2 {
+            self.send(&message).await?;
+            let mut failed = false;
+            self.until_ready(|tag, _| failed |= tag == backend::ERROR_RESPONSE)
+                .await?;
+            if !failed {
+                return Ok(());
+            }
+        }
+        Err(io::ErrorKind::InvalidData.into())
     }
 
     /// Sends a simple query, which does away with the unnamed statement, and reads its replies to the end.

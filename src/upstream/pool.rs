@@ -254,6 +254,23 @@ impl Pool {
         Ok(Lease::new(Box::new(connection)))
     }
 
+    /// The idle connection on which a session was the last to draw from a sequence.
+    #[must_use]
+    pub fn take_drawn(self: &Arc<Self>, kind: &Kind, session: u64) -> Option<Lease> {
+        let mut state = self.state.lock();
+        let is_it =
+            |idle: &Box<Connection>| idle.drawn_by == Some(session) && kind.has_baseline_of(idle);
+        let at = state.idle.iter().position(is_it)?;
+        let mut connection = state.idle.remove(at);
+        let is_usable = self.is_usable(&mut connection);
+        drop(state);
+        if is_usable {
+            return Some(Lease::new(connection));
+        }
+        drop(connection.close());
+        None
+    }
+
     fn try_acquire(self: &Arc<Self>, kind: &Kind) -> Result<Attempt, Error> {
         let mut state = self.state.lock();
         let can_connect = state.credentials.is_some();
