@@ -7,6 +7,8 @@
 //! Connections differ by their [`Baseline`]: a session only gets one that started with the settings the
 //! session itself started with.
 
+mod drawn;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -252,23 +254,6 @@ impl Pool {
             return Err(Error::LoginRequired);
         }
         Ok(Lease::new(Box::new(connection)))
-    }
-
-    /// The idle connection on which a session was the last to draw from a sequence.
-    #[must_use]
-    pub fn take_drawn(self: &Arc<Self>, kind: &Kind, session: u64) -> Option<Lease> {
-        let mut state = self.state.lock();
-        let is_it =
-            |idle: &Box<Connection>| idle.drawn_by == Some(session) && kind.has_baseline_of(idle);
-        let at = state.idle.iter().position(is_it)?;
-        let mut connection = state.idle.remove(at);
-        let is_usable = self.is_usable(&mut connection);
-        drop(state);
-        if is_usable {
-            return Some(Lease::new(connection));
-        }
-        drop(connection.close());
-        None
     }
 
     fn try_acquire(self: &Arc<Self>, kind: &Kind) -> Result<Attempt, Error> {
