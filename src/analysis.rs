@@ -65,6 +65,7 @@ impl Dialect {
 pub struct Parsed {
     control: Control,
     deallocates: Option<Deallocate>,
+    names_statements: Box<[String]>,
     facts: Facts,
 }
 
@@ -109,15 +110,18 @@ pub fn parse(sql: &[u8], dialect: Dialect, max_bytes: usize) -> Parsed {
         Some(Reading {
             control,
             deallocates,
+            names_statements,
             facts,
         }) => Parsed {
             control,
             deallocates,
+            names_statements,
             facts,
         },
         None => Parsed {
             control: Control::NotUnderstood,
             deallocates: None,
+            names_statements: Box::default(),
             facts: Facts::not_understood(),
         },
     }
@@ -134,6 +138,11 @@ impl Parsed {
     #[must_use]
     pub fn deallocates(&self) -> Option<&Deallocate> {
         self.deallocates.as_ref()
+    }
+
+    /// The prepared statements that it names, to run, prepare or deallocate them.
+    pub fn names_statements(&self) -> impl Iterator<Item = &str> {
+        self.names_statements.iter().map(|name| &**name)
     }
 
     /// The settings of the session that the text may change, if it has [`SessionEffect::NamedSetting`].

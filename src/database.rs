@@ -6,7 +6,7 @@
 pub mod statement;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -49,6 +49,7 @@ pub struct Database {
     snapshot: ArcSwapOption<Snapshot>,
     loading: Mutex<Loading>,
     loaded: Notify,
+    watches_sequences: AtomicBool,
 }
 
 /// Where a database is.
@@ -117,6 +118,7 @@ impl Database {
             snapshot: ArcSwapOption::empty(),
             loading: Mutex::new(Loading::Idle),
             loaded: Notify::new(),
+            watches_sequences: AtomicBool::new(false),
         })
     }
 
@@ -137,6 +139,17 @@ impl Database {
     #[must_use]
     pub const fn number(&self) -> u32 {
         self.number
+    }
+
+    /// A session asks what it has drawn from a sequence.
+    pub fn watch_sequences(&self) {
+        self.watches_sequences.store(true, Ordering::Relaxed);
+    }
+
+    /// Has a session ever asked what it has drawn from a sequence?
+    #[must_use]
+    pub fn watches_sequences(&self) -> bool {
+        self.watches_sequences.load(Ordering::Relaxed)
     }
 
     /// The state of its catalog snapshot, for the admin side.

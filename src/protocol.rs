@@ -8,4 +8,5 @@ pub mod backend;
 pub mod expect;
 pub mod frame;
 pub mod frontend;
+pub mod shape;
 pub mod startup;

@@ -10,22 +10,29 @@ mod attach;
 mod begin;
 mod client;
 mod ending;
+mod errors;
 mod extended;
+mod forward;
 mod lookup;
+mod names;
 mod outgoing;
+mod recall;
 mod record;
 mod relay;
+mod revise;
+mod sequences;
 mod settings;
 mod simple;
 mod transaction;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use client::{Client, Request};
-use outgoing::{Portals, Renaming, Statements};
+use names::{Portals, Renaming, Statements};
 use relay::Broken;
 use transaction::{Effects, Transaction};
 
@@ -93,6 +100,10 @@ pub struct Session {
     renamings: Vec<Renaming>,
     /// Statements that the request at hand closes by DEALLOCATE.
     deallocated: Vec<Box<[u8]>>,
+    /// Tells the session from every other.
+    number: u64,
+    /// It may have drawn from a sequence.
+    has_drawn: bool,
     server: Option<Lease>,
     pins: SessionEffects,
     /// The session's state differs from its baseline in a way that is not part of the cache key.
@@ -135,6 +146,9 @@ pub struct Arrival {
     /// Its place among the connections.
     pub admission: Admission,
 }
+
+/// The numbers of sessions.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// How soon a session that waits for the catalog looks for it again.
 const JUDGE_AGAIN: Duration = Duration::from_millis(20);
@@ -181,6 +195,8 @@ impl Session {
             portals: Portals::new(),
             renamings: Vec::new(),
             deallocated: Vec::new(),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            has_drawn: false,
             server: None,
             pins: SessionEffects::default(),
             untracked: false,
@@ -377,6 +393,7 @@ const fn ties(effect: SessionEffect) -> bool {
         SessionEffect::Deallocate
         | SessionEffect::Discard
         | SessionEffect::DiscardAll
+        | SessionEffect::SequenceDraw
         | SessionEffect::LocalSetting
         | SessionEffect::NamedSetting => false,
     }
@@ -400,6 +417,7 @@ const fn makes_untracked(effect: SessionEffect) -> bool {
         | SessionEffect::PreparedStatement
         | SessionEffect::RandomSeed
         | SessionEffect::Sequence
+        | SessionEffect::SequenceDraw
         | SessionEffect::SessionIdentity => false,
     }
 }

@@ -362,7 +362,8 @@ pub(crate) const fn plain_types() -> &'static [&'static str] {
 /// What a call of the built-in function `name` leaves behind in its session. `set_config` depends on its arguments.
 pub(super) fn session_effect(name: &str) -> Option<SessionEffect> {
     match name {
-        "currval" | "lastval" | "nextval" | "setval" => Some(SessionEffect::Sequence),
+        "currval" | "lastval" => Some(SessionEffect::Sequence),
+        "nextval" | "setval" => Some(SessionEffect::SequenceDraw),
         "pg_advisory_lock"
         | "pg_advisory_lock_shared"
         | "pg_advisory_unlock"

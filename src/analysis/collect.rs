@@ -118,6 +118,7 @@ impl Collector<'_> {
             Node::None => return Recurse::no(),
             Node::RangeVar(relation) => self.facts.relations.push(relation_name(relation)),
             Node::FuncCall(call) => self.call(call),
+            Node::SetToDefault(_) => self.facts.session.insert(SessionEffect::SequenceDraw),
             Node::A_Expr(expression) => self.operator(expression),
             Node::SubLink(link) => self.sublink(link),
             Node::SortBy(sort) => self.operators(sort.use_op(), Operand::Unknown),

@@ -122,6 +122,19 @@ pub(super) fn deallocates(statement: &nodes::DeallocateStmt) -> Deallocate {
     }
 }
 
+/// The prepared statement that a statement names.
+pub(super) fn names(statement: Node<'_>) -> Option<String> {
+    let name = match statement {
+        Node::DeallocateStmt(deallocate) => deallocate.name(),
+        Node::ExecuteStmt(execute) => execute.name(),
+        Node::PrepareStmt(prepare) => prepare.name(),
+        Node::ExplainStmt(explain) => return names(explain.query()),
+        Node::CreateTableAsStmt(create) => return names(create.query()),
+        _ => None,
+    };
+    name.map(ToOwned::to_owned)
+}
+
 /// `None`: an option that is not known.
 fn modes(options: &NodeList) -> Option<TransactionModes> {
     let mut modes = TransactionModes::default();

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::catalog::{Catalog, Touched};
-use super::facts::{Facts, Reach};
-use super::session::SessionEffect;
+use super::facts::{Change, Facts, Reach};
+use super::session::{SessionEffect, SessionEffects};
 use super::survey::{Survey, survey};
 use super::{Oid, ReadSet, Verdict, WriteSet};
 use crate::reason::Reason;
@@ -31,7 +31,7 @@ pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
                     relations.iter().filter_map(|oid| catalog.expressions(*oid))
                 {
                     reach = reach.max(further);
-                    session = session.union(effects);
+                    session = session.union(drawn(effects, target.change));
                 }
                 written.extend(relations);
             }
@@ -53,6 +53,15 @@ pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
         session,
         catalog: reach == Reach::Catalog,
     }
+}
+
+/// What the defaults and checks of a table leave behind after this change: a default draws from its sequence when a
+/// row is inserted. An UPDATE that sets a DEFAULT says so itself.
+fn drawn(mut effects: SessionEffects, change: Change) -> SessionEffects {
+    if change != Change::Insert {
+        effects.remove(SessionEffect::SequenceDraw);
+    }
+    effects
 }
 
 /// The verdict without a snapshot.

@@ -30,8 +30,10 @@ pub enum SessionEffect {
     PreparedStatement,
     /// The seed of `random()`, which nothing undoes: `setseed`.
     RandomSeed,
-    /// The session's memory of sequences: `nextval`, `currval`, `lastval`, `setval`.
+    /// The session's memory of sequences is asked: `currval`, `lastval`.
     Sequence,
+    /// The session's memory of sequences changes: `nextval`, `setval`, also as the default of a column.
+    SequenceDraw,
     /// A value that tells sessions apart, which the client may compare later: its pid, a transaction id.
     SessionIdentity,
     /// A setting of the session that is not known by name, or that cannot be given to another connection.
@@ -57,6 +59,7 @@ impl SessionEffect {
         Self::PreparedStatement,
         Self::RandomSeed,
         Self::Sequence,
+        Self::SequenceDraw,
         Self::SessionIdentity,
         Self::Setting,
         Self::Temporary,
@@ -79,6 +82,7 @@ impl SessionEffect {
             Self::PreparedStatement => "prepared_statement",
             Self::RandomSeed => "random_seed",
             Self::Sequence => "sequence",
+            Self::SequenceDraw => "sequence_draw",
             Self::SessionIdentity => "session_identity",
             Self::Setting => "setting",
             Self::Temporary => "temporary",
@@ -114,6 +118,11 @@ impl SessionEffects {
     /// Adds `effect`.
     pub const fn insert(&mut self, effect: SessionEffect) {
         self.0 |= effect.bit();
+    }
+
+    /// Takes `effect` away.
+    pub const fn remove(&mut self, effect: SessionEffect) {
+        self.0 &= !effect.bit();
     }
 
     /// Whether the two have an effect in common.

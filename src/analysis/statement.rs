@@ -8,7 +8,7 @@ use pg_raw_parse::raw::{CURSOR_OPT_HOLD, DiscardMode, DropBehavior, VariableSetK
 use pg_raw_parse::{Node, const_val::ConstValue};
 
 use super::collect::{collect, creates, is_temporary, relation_name};
-use super::control::{Control, Deallocate, control, deallocates};
+use super::control::{Control, Deallocate, control, deallocates, names};
 use super::facts::{Change, Facts, Reach};
 use super::session::SessionEffect;
 use super::tree::literal;
@@ -18,6 +18,7 @@ use crate::reason::Reason;
 pub(super) struct Reading {
     pub(super) control: Control,
     pub(super) deallocates: Option<Deallocate>,
+    pub(super) names_statements: Box<[String]>,
     pub(super) facts: Facts,
 }
 
@@ -56,9 +57,11 @@ pub(super) fn read(text: &str) -> Option<Reading> {
         [Node::DeallocateStmt(statement)] => Some(deallocates(statement)),
         _ => None,
     };
+    let names_statements = statements.iter().filter_map(|&statement| names(statement));
     Some(Reading {
         control,
         deallocates,
+        names_statements: names_statements.collect(),
         facts,
     })
 }

@@ -92,10 +92,7 @@ pub(super) fn expression(facts: &Facts, functions: &Functions) -> (Reach, Sessio
         call.name.schema = Some("pg_catalog".into());
         survey.behaviour(functions.call(&call).unwrap_or(Behaviour::Pure));
     }
-    // What a default remembers of its sequence is no secret: nobody asks who does not know of the insertion.
-    let effects = survey.session.iter();
-    let session = effects.filter(|effect| *effect != SessionEffect::Sequence);
-    (survey.reach, session.collect())
+    (survey.reach, survey.session)
 }
 
 /// Whether the body of a function gives the same result forever, and does nothing else.

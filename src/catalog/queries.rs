@@ -193,8 +193,10 @@ pub(super) const COLUMN_EXPRESSIONS: &str = "
 SELECT relation, expression
 FROM (SELECT adrelid AS relation, pg_get_expr(adbin, adrelid) AS expression FROM pg_attrdef
       UNION
-      SELECT conrelid, pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0) used
-WHERE expression ~ '[a-z0-9_\"][(]' AND expression !~ '^nextval[(]''[^'']*''::regclass[)]$'";
+      SELECT conrelid, pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0
+      UNION
+      SELECT attrelid, 'nextval(NULL)' FROM pg_attribute WHERE attidentity <> '' AND attrelid >= 16384) used
+WHERE expression ~ '[a-z0-9_\"][(]'";
 
 /// Relations with columns that are times of day, or may hold one.
 pub(super) const TIMES_OF_DAY: &str = "

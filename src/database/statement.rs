@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::analysis::{self, Dialect, Oid, Parsed, SessionEffects};
-use crate::cache::key::StatementId;
+use crate::cache::key::{ContextId, StatementId};
 use crate::config::Ttl;
 use crate::freshness::words::{Slot, Stamp, Words};
 use crate::protocol::frontend::split_cstring;
+use crate::protocol::shape::Shape;
 use crate::reason::Reason;
 
 /// A distinct text with its parameter types.
@@ -17,7 +20,18 @@ pub struct Statement {
     tail: Box<[u8]>,
     parsed: Parsed,
     plan: ArcSwapOption<Versioned>,
+    shapes: Mutex<SmallVec<[Known; 1]>>,
 }
+
+/// The shape that a statement has in a context, by the catalogs as they were under a stamp.
+struct Known {
+    context: ContextId,
+    catalog: Stamp,
+    shape: Arc<Shape>,
+}
+
+/// In how many contexts the shape of a statement is remembered.
+const SHAPES_MAX: usize = 16;
 
 struct Versioned {
     version: u64,
@@ -79,7 +93,39 @@ impl Statement {
             tail: tail.into(),
             parsed,
             plan: ArcSwapOption::empty(),
+            shapes: Mutex::new(SmallVec::new()),
         }
+    }
+
+    /// The shape that it has, or will be found to have, in a context, by the catalogs as they are now.
+    ///
+    /// What is found out while the catalogs change is found out in vain: their stamp is never the same again.
+    #[must_use]
+    pub fn shape(&self, context: ContextId, catalog: Stamp) -> Arc<Shape> {
+        let mut shapes = self.shapes.lock();
+        if let Some(known) = shapes.iter_mut().find(|known| known.context == context) {
+            if known.catalog != catalog {
+                known.catalog = catalog;
+                known.shape = Arc::default();
+            }
+            return Arc::clone(&known.shape);
+        }
+        if shapes.len() >= SHAPES_MAX {
+            shapes.remove(0);
+        }
+        let shape = Arc::default();
+        shapes.push(Known {
+            context,
+            catalog,
+            shape: Arc::clone(&shape),
+        });
+        shape
+    }
+
+    /// The same text with these parameter types, as a Parse message gives them.
+    #[must_use]
+    pub fn tail_with_types(&self, types: &[u8]) -> Vec<u8> {
+        [self.text(), b"\0", types].concat()
     }
 
     /// Its number.

@@ -114,15 +114,33 @@ pub fn parameter_status(body: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A field of ErrorResponse or NoticeResponse by its code (`C` = SQLSTATE, `M` = message, `V` = severity).
 #[must_use]
 pub fn error_field(body: &[u8], code: u8) -> Option<&[u8]> {
+    error_fields(body).find_map(|(field, value)| (field == code).then_some(value))
+}
+
+/// The fields of ErrorResponse or NoticeResponse, by their codes.
+pub fn error_fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = body;
-    while let Some((&field, behind)) = rest.split_first() {
+    std::iter::from_fn(move || {
+        let (&field, behind) = rest.split_first()?;
         let (value, behind) = split_cstring(behind)?;
-        if field == code {
-            return Some(value);
-        }
         rest = behind;
+        Some((field, value))
+    })
+}
+
+/// A whole ErrorResponse with these fields.
+#[must_use]
+pub fn error_of(fields: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let at = begin(&mut out, ERROR_RESPONSE);
+    for (code, value) in fields {
+        out.push(*code);
+        out.extend_from_slice(value);
+        out.push(0);
     }
-    None
+    out.push(0);
+    finish(&mut out, at);
+    out
 }
 
 /// How serious an error is that the proxy itself reports.

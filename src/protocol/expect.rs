@@ -19,8 +19,12 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::backend::*;
+use super::shape::Shape;
 
 /// Who sent a message, and so who gets its reply.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,14 +38,16 @@ pub enum Origin {
 /// One reply that is owed. `P` is what a session has to forget when a Parse turns out void.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Expected<P> {
-    /// BindComplete.
-    BindComplete,
+    /// BindComplete; and the client's name of the statement, where the server knows it by another.
+    BindComplete(Option<Arc<[u8]>>),
     /// CloseComplete.
     CloseComplete(Origin),
     /// The outcome of an Execute.
     Execution,
-    /// Written by the proxy itself when its turn comes: the reply to a message that was kept back.
-    Local([u8; 5]),
+    /// Written by the proxy itself when its turn comes: the reply to a Parse or Close that was kept back.
+    Local(Bytes),
+    /// The like, to a Describe that was kept back.
+    LocalDescription(Bytes),
     /// ParseComplete.
     ParseComplete(Origin, P),
     /// The description of a portal.
@@ -50,10 +56,12 @@ pub enum Expected<P> {
     Query(Origin),
     /// ReadyForQuery, for a Sync.
     Ready,
+    /// An error, in the place of a reply: to a Bind (`true`) or a Describe.
+    Refusal(bool),
     /// The rows of a statement's description, behind its parameters.
-    StatementRows,
-    /// The description of a statement.
-    StatementDescription,
+    StatementRows(Origin, Option<Arc<Shape>>),
+    /// The description of a statement: who gets its parameters, who its rows, and what is to keep both.
+    StatementDescription(Origin, Origin, Option<Arc<Shape>>),
 }
 
 /// What to do with a frame from the server.
@@ -125,16 +133,24 @@ impl<P> Expectations<P> {
                 DATA_ROW | COPY_DATA | COPY_DONE | COPY_IN_RESPONSE | COPY_OUT_RESPONSE,
             ) => (Fate::Forward, false),
             (Expected::Execution, COMMAND_COMPLETE | EMPTY_QUERY_RESPONSE | PORTAL_SUSPENDED)
-            | (Expected::BindComplete, BIND_COMPLETE)
+            | (Expected::BindComplete(_), BIND_COMPLETE)
             | (Expected::Ready, READY_FOR_QUERY)
-            | (Expected::StatementRows | Expected::PortalDescription, ROW_DESCRIPTION | NO_DATA)
+            | (
+                Expected::StatementRows(Origin::Client, _) | Expected::PortalDescription,
+                ROW_DESCRIPTION | NO_DATA,
+            )
             | (Expected::CloseComplete(Origin::Client), CLOSE_COMPLETE)
             | (Expected::ParseComplete(Origin::Client, _), PARSE_COMPLETE) => (Fate::Forward, true),
             (Expected::CloseComplete(Origin::Proxy), CLOSE_COMPLETE)
+            | (Expected::StatementRows(Origin::Proxy, _), ROW_DESCRIPTION | NO_DATA)
             | (Expected::ParseComplete(Origin::Proxy, _), PARSE_COMPLETE) => (Fate::Swallow, true),
-            (Expected::StatementDescription, PARAMETER_DESCRIPTION) => {
-                self.queue[0] = Expected::StatementRows;
-                (Fate::Forward, false)
+            (Expected::StatementDescription(parameters, rows, shape), PARAMETER_DESCRIPTION) => {
+                let (parameters, rows, shape) = (*parameters, *rows, shape.clone());
+                self.queue[0] = Expected::StatementRows(rows, shape);
+                match parameters {
+                    Origin::Client => (Fate::Forward, false),
+                    Origin::Proxy => (Fate::Swallow, false),
+                }
             }
             _ => return Err(Unexpected(tag)),
         };
@@ -145,12 +161,20 @@ impl<P> Expectations<P> {
     }
 
     /// The proxy's own reply, if its turn has come.
-    pub fn pop_local(&mut self) -> Option<[u8; 5]> {
-        let Some(&Expected::Local(message)) = self.queue.front() else {
-            return None;
-        };
-        self.queue.pop_front();
-        Some(message)
+    pub fn pop_local(&mut self) -> Option<Bytes> {
+        match self.queue.pop_front()? {
+            Expected::Local(message) | Expected::LocalDescription(message) => Some(message),
+            other => {
+                self.queue.push_front(other);
+                None
+            }
+        }
+    }
+
+    /// The reply that comes next.
+    #[must_use]
+    pub fn next(&self) -> Option<&Expected<P>> {
+        self.queue.front()
     }
 
     /// Notes an ErrorResponse: what was owed up to the next ReadyForQuery is void, and goes to `void`: first
@@ -194,7 +218,7 @@ mod tests {
     fn replies_to_the_proxys_own_messages_are_swallowed() {
         let mut owed = queue(&[
             Expected::ParseComplete(Origin::Proxy, 1),
-            Expected::BindComplete,
+            Expected::BindComplete(None),
             Expected::Execution,
             Expected::Ready,
         ]);
@@ -215,12 +239,15 @@ mod tests {
     fn a_local_reply_waits_for_its_turn() {
         let mut owed = queue(&[
             Expected::Execution,
-            Expected::Local(PARSE_COMPLETE_MESSAGE),
+            Expected::Local(Bytes::from_static(&PARSE_COMPLETE_MESSAGE)),
             Expected::Ready,
         ]);
         assert_eq!(owed.pop_local(), None);
         assert_eq!(owed.on_reply(COMMAND_COMPLETE), Ok(Fate::Forward));
-        assert_eq!(owed.pop_local(), Some(PARSE_COMPLETE_MESSAGE));
+        assert_eq!(
+            owed.pop_local(),
+            Some(Bytes::from_static(&PARSE_COMPLETE_MESSAGE))
+        );
         assert_eq!(owed.on_reply(READY_FOR_QUERY), Ok(Fate::Forward));
     }
 
@@ -229,9 +256,9 @@ mod tests {
         let mut owed = queue(&[
             Expected::Execution,
             Expected::ParseComplete(Origin::Client, 7),
-            Expected::BindComplete,
+            Expected::BindComplete(None),
             Expected::Ready,
-            Expected::BindComplete,
+            Expected::BindComplete(None),
         ]);
         let mut void = Vec::new();
         assert!(owed.on_error(|expected| void.push(expected)));
@@ -240,19 +267,19 @@ mod tests {
             [
                 Expected::Execution,
                 Expected::ParseComplete(Origin::Client, 7),
-                Expected::BindComplete,
+                Expected::BindComplete(None),
             ]
         );
         assert_eq!(owed.on_reply(READY_FOR_QUERY), Ok(Fate::Forward));
         assert_eq!(owed.on_reply(BIND_COMPLETE), Ok(Fate::Forward));
-        assert!(!queue(&[Expected::BindComplete]).on_error(|_| ()));
+        assert!(!queue(&[Expected::BindComplete(None)]).on_error(|_| ()));
     }
 
     #[test]
     fn a_reply_out_of_step_is_noticed() {
         assert_eq!(queue(&[]).on_reply(DATA_ROW), Err(Unexpected(DATA_ROW)));
         assert_eq!(
-            queue(&[Expected::BindComplete]).on_reply(DATA_ROW),
+            queue(&[Expected::BindComplete(None)]).on_reply(DATA_ROW),
             Err(Unexpected(DATA_ROW))
         );
         assert_eq!(
@@ -263,9 +290,15 @@ mod tests {
 
     #[test]
     fn a_statement_is_described_in_two_messages() {
-        let mut owed = queue(&[Expected::StatementDescription, Expected::Ready]);
-        assert_eq!(owed.on_reply(PARAMETER_DESCRIPTION), Ok(Fate::Forward));
-        assert_eq!(owed.on_reply(NO_DATA), Ok(Fate::Forward));
+        let mut owed = queue(&[
+            Expected::StatementDescription(Origin::Client, Origin::Client, None),
+            Expected::StatementDescription(Origin::Proxy, Origin::Proxy, None),
+            Expected::Ready,
+        ]);
+        for fate in [Fate::Forward, Fate::Swallow] {
+            assert_eq!(owed.on_reply(PARAMETER_DESCRIPTION), Ok(fate));
+            assert_eq!(owed.on_reply(NO_DATA), Ok(fate));
+        }
         assert_eq!(owed.on_reply(READY_FOR_QUERY), Ok(Fate::Forward));
         assert!(owed.is_empty());
     }

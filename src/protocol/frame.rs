@@ -33,6 +33,12 @@ impl Frame {
         &buffer[self.start..self.end]
     }
 
+    /// Is there anything behind the header?
+    #[must_use]
+    pub const fn has_body(self) -> bool {
+        self.end - self.start > HEADER
+    }
+
     /// The message without its header.
     #[must_use]
     pub fn body(self, buffer: &[u8]) -> &[u8] {

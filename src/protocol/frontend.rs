@@ -53,8 +53,7 @@ pub fn header(buffer: &[u8], start: usize) -> Result<Option<Frame>, Malformed> {
         return Ok(None);
     };
     let length_max = match tag {
-        FLUSH | SYNC => 4,
-        CLOSE | COPY_DONE | COPY_FAIL | DESCRIBE | EXECUTE | TERMINATE => SHORT_MAX,
+        CLOSE | COPY_DONE | COPY_FAIL | DESCRIBE | EXECUTE | FLUSH | SYNC | TERMINATE => SHORT_MAX,
         BIND | COPY_DATA | FUNCTION_CALL | PARSE | QUERY => frame::LENGTH_MAX,
         _ => return Err(Malformed::Type(tag)),
     };
@@ -246,6 +245,11 @@ pub fn write_close_portal(out: &mut Vec<u8>, name: &[u8]) {
     write(out, CLOSE, &[b"P", name, b"\0"]);
 }
 
+/// Appends an Execute message for all rows.
+pub fn write_execute(out: &mut Vec<u8>, portal: &[u8]) {
+    write(out, EXECUTE, &[portal, b"\0\0\0\0\0"]);
+}
+
 /// Appends a message made of parts.
 pub fn write(out: &mut Vec<u8>, tag: u8, parts: &[&[u8]]) {
     let at = begin(out, tag);
@@ -264,7 +268,7 @@ mod tests {
     #[test]
     fn what_no_client_may_send_is_refused_by_its_header() {
         let message = |tag, length: u32| [&[tag][..], &length.to_be_bytes()].concat();
-        for (tag, length) in [(SYNC, 5), (FLUSH, 5), (EXECUTE, 10_001), (QUERY, 3)] {
+        for (tag, length) in [(SYNC, 10_001), (FLUSH, 3), (EXECUTE, 10_001), (QUERY, 3)] {
             let refused = header(&message(tag, length), 0);
             assert_eq!(refused, Err(Malformed::Length(InvalidLength)));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::client::Client;
-use super::outgoing::Renaming;
+use super::names::Renaming;
 use super::record::Recording;
 use super::relay::{Broken, Relay, Told};
 use super::transaction::{self, Boundary, Effects, Writes};
@@ -45,7 +45,10 @@ impl Session {
         const TRIES: u32 = 3;
         let mut tries = 0;
         loop {
-            let mut lease = self.pool.acquire(&self.kind).await?;
+            let mut lease = match self.take_back() {
+                Some(lease) => lease,
+                None => self.pool.acquire(&self.kind).await?,
+            };
             tries += 1;
             match lease.change_settings(&self.kind.changes).await {
                 Ok(()) => return Ok(lease),
@@ -83,6 +86,7 @@ impl Session {
         part: &Effects,
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
+        self.mind_sequences(part).await?;
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
         self.open_window(effects, part);
@@ -269,15 +273,17 @@ impl Session {
                     server.leftovers.push(server_name(*statement).into());
                 }
                 Expected::ParseComplete(_, Parsing::Other | Parsing::Unnamed)
-                | Expected::BindComplete
+                | Expected::BindComplete(_)
                 | Expected::CloseComplete(_)
                 | Expected::Execution
                 | Expected::Local(_)
+                | Expected::LocalDescription(_)
                 | Expected::PortalDescription
                 | Expected::Query(_)
                 | Expected::Ready
-                | Expected::StatementDescription
-                | Expected::StatementRows => {}
+                | Expected::Refusal(_)
+                | Expected::StatementDescription(..)
+                | Expected::StatementRows(..) => {}
             }
         }
         let skipped = void.iter().filter(|owed| Renaming::is_of(owed)).count();
@@ -309,19 +315,20 @@ impl Session {
     /// DISCARD ALL and DEALLOCATE have made the server forget.
     fn note_forgetting(&mut self, told: &Told, effects: &Effects) {
         let deallocated = std::mem::take(&mut self.deallocated);
-        if told.failed {
-            return;
-        }
-        for name in deallocated {
-            self.statements.remove(&name);
-        }
-        let discards = effects.session.contains(SessionEffect::DiscardAll);
-        if discards || told.tag == b"DEALLOCATE ALL" {
-            self.statements.clear();
+        if told.forgot_statements {
+            // Whatever becomes of the transaction. The unnamed one is not among them.
+            self.statements.retain(|name, _| name.is_empty());
             if let Some(server) = &mut self.server {
                 server.prepared.clear();
             }
         }
+        if told.failed {
+            return;
+        }
+        for name in deallocated {
+            self.statements.remove(&*name);
+        }
+        let discards = effects.session.contains(SessionEffect::DiscardAll);
         if discards && told.tag == b"DISCARD ALL" {
             self.unpin(BEYOND_DISCARD);
             self.discard_settings();

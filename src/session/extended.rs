@@ -10,20 +10,17 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::client::Frames;
-use super::lookup::{Fill, Found, Shape};
-use super::outgoing::Outgoing;
-use super::transaction::Effects;
+use super::lookup::{Found, Shape};
+use super::names::Meaning;
 use super::{End, Session};
 use crate::analysis::{Control, mentions_moving_date};
 use crate::cache::entry::Entry;
 use crate::cache::key;
 use crate::database::statement::Statement;
-use crate::freshness::words::Slot;
 use crate::observe::Route;
 use crate::protocol::backend::{
     self, BIND_COMPLETE_MESSAGE, NO_DATA_MESSAGE, PARSE_COMPLETE_MESSAGE,
 };
-use crate::protocol::expect::Expected;
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::{
     self, BIND, Bind, CLOSE, DESCRIBE, EXECUTE, Execute, PARSE, Parse, SYNC, Target,
@@ -83,16 +80,16 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// Does a message ask for more than an answer to what came before it?
+/// Does a message ask for more than an answer to what came before it? One that PostgreSQL cannot read does.
 fn is_work(frame: &Frame) -> bool {
-    !matches!(frame.tag, SYNC | frontend::FLUSH)
+    !matches!(frame.tag, SYNC | frontend::FLUSH) || frame.has_body()
 }
 
 impl Session {
     /// Answers a pipeline, or the part of it that has come.
     pub(super) async fn segment(&mut self, bytes: BytesMut, frames: Frames) -> Result<(), End> {
         if self.skip_to_sync {
-            return self.skip(&frames).await;
+            return self.skip(&bytes, &frames).await;
         }
         let started = Instant::now();
         self.awaits_sync = frames.last().is_none_or(|frame| frame.tag != SYNC);
@@ -110,16 +107,19 @@ impl Session {
             return Ok(());
         }
         let lone = Unit::read(&bytes, rest).filter(|unit| {
-            unit.frames + 1 == rest.len() && rest.last().is_some_and(|frame| frame.tag == SYNC)
+            unit.frames + 1 == rest.len()
+                && rest
+                    .last()
+                    .is_some_and(|frame| frame.tag == SYNC && !frame.has_body())
         });
         let mut fill = None;
         let mut reason = bypass.unwrap_or(Reason::Pipeline);
         if let Some(unit) = lone.filter(|_| bypass.is_none())
-            && let Some(statement) = self.statement_of(&unit)
+            && let Some(meaning) = self.meaning_of(&unit)
         {
-            match self.find_unit(&unit, &statement).await? {
+            match self.find_unit(&unit, &meaning.statement).await? {
                 Found::Coalesced(entry) => {
-                    self.replay_unit(&unit, statement, &entry, Route::Coalesced, started)
+                    self.replay_unit(&unit, meaning, &entry, Route::Coalesced, started)
                         .await?;
                     self.write_ready();
                     return Ok(());
@@ -139,16 +139,29 @@ impl Session {
         started: Instant,
     ) -> Result<usize, End> {
         let mut at = 0;
-        while let Some(unit) = Unit::read(bytes, &frames[at..]) {
-            let Some(statement) = self.statement_of(&unit) else {
+        while at < frames.len() {
+            let Some(unit) = Unit::read(bytes, &frames[at..]) else {
+                match self.answer_from_memory(bytes, &frames[at..]) {
+                    0 => break,
+                    answered => at += answered,
+                }
+                continue;
+            };
+            let Some(meaning) = self.meaning_of(&unit) else {
                 break;
             };
-            key::extended(&mut self.key, self.context, statement.id(), unit.bind.tail);
+            // What a name means has to be known for as long as the name is.
+            let is_named = unit.parse.is_some_and(|parse| !parse.name.is_empty());
+            if is_named && meaning.shape.get().is_none() {
+                break;
+            }
+            let statement = meaning.statement.id();
+            key::extended(&mut self.key, self.context, statement, unit.bind.tail);
             let behind = at + unit.frames;
             if let Some(entry) = self.hit(unit.shape) {
-                self.replay_unit(&unit, statement, &entry, Route::Hit, started)
+                self.replay_unit(&unit, meaning, &entry, Route::Hit, started)
                     .await?;
-            } else if !self.answer_control_unit(&unit, statement, bytes, &frames[behind..]) {
+            } else if !self.answer_control_unit(&unit, meaning, bytes, &frames[behind..]) {
                 break;
             }
             at = behind;
@@ -157,16 +170,18 @@ impl Session {
     }
 
     /// The statement a unit runs, or `None` where the server has to say what is wrong with it.
-    fn statement_of(&self, unit: &Unit<'_>) -> Option<Arc<Statement>> {
-        let known = self.statements.get(unit.bind.statement);
-        match (unit.parse, known) {
-            (None, known) => known.cloned(),
-            (Some(parse), Some(known)) if parse.name.is_empty() && known.tail() == parse.tail => {
-                Some(Arc::clone(known))
-            }
+    fn meaning_of(&mut self, unit: &Unit<'_>) -> Option<Meaning> {
+        let Some(parse) = unit.parse else {
+            return self.recall(unit.bind.statement);
+        };
+        let known = self.statements.get(parse.name);
+        match known {
             // 42P05: the name is taken.
-            (Some(parse), Some(_)) if !parse.name.is_empty() => None,
-            (Some(parse), _) => Some(self.statement(parse.tail)),
+            Some(_) if !parse.name.is_empty() => None,
+            Some(known) if known.statement.tail() == parse.tail && self.is_current(known) => {
+                Some(known.clone())
+            }
+            _ => Some(Meaning::on(self.statement(parse.tail), self.ground())),
         }
     }
 
@@ -191,19 +206,19 @@ impl Session {
     fn answer_control_unit(
         &mut self,
         unit: &Unit<'_>,
-        statement: Arc<Statement>,
+        meaning: Meaning,
         bytes: &[u8],
         behind: &[Frame],
     ) -> bool {
-        let begins = matches!(statement.parsed().control(), Control::Begin(_));
+        let begins = matches!(meaning.statement.parsed().control(), Control::Begin(_));
         let is_plain = unit.bind.has_no_parameters();
         if !is_plain || (begins && !self.is_answered_here(bytes, behind)) {
             return false;
         }
-        let Some(tag) = self.answer_control(&statement) else {
+        let Some(tag) = self.answer_control(&meaning.statement) else {
             return false;
         };
-        self.accept_unit(unit, statement);
+        self.accept_unit(unit, meaning);
         if unit.shape == Shape::Described {
             self.client.outbox.extend_from_slice(&NO_DATA_MESSAGE);
         }
@@ -219,23 +234,24 @@ impl Session {
         let Some(unit) = Unit::read(bytes, frames) else {
             return false;
         };
-        let Some(statement) = self.statement_of(&unit) else {
+        let Some(meaning) = self.meaning_of(&unit) else {
             return false;
         };
-        key::extended(&mut self.key, self.context, statement.id(), unit.bind.tail);
+        let statement = meaning.statement.id();
+        key::extended(&mut self.key, self.context, statement, unit.bind.tail);
         self.hit(unit.shape).is_some()
     }
 
     /// Answers the messages of a unit up to its Bind.
-    fn accept_unit(&mut self, unit: &Unit<'_>, statement: Arc<Statement>) {
+    fn accept_unit(&mut self, unit: &Unit<'_>, meaning: Meaning) {
         if let Some(parse) = unit.parse {
             self.client
                 .outbox
                 .extend_from_slice(&PARSE_COMPLETE_MESSAGE);
             if let Some(known) = self.statements.get_mut(parse.name) {
-                *known = statement;
+                *known = meaning;
             } else {
-                self.statements.insert(parse.name.into(), statement);
+                self.statements.insert(parse.name.into(), meaning);
             }
         }
         // The server's unnamed portal, if it has one, is not what this Bind made.
@@ -247,117 +263,18 @@ impl Session {
     async fn replay_unit(
         &mut self,
         unit: &Unit<'_>,
-        statement: Arc<Statement>,
+        meaning: Meaning,
         entry: &Entry,
         route: Route,
         started: Instant,
     ) -> Result<(), End> {
-        self.accept_unit(unit, statement);
+        self.accept_unit(unit, meaning);
         let result = match unit.shape {
             Shape::Described => entry.described().unwrap_or_default(),
             Shape::Rows => entry.rows(),
         };
         self.write_result(result).await?;
         self.services.metrics.record(route, started.elapsed());
-        Ok(())
-    }
-
-    /// Sends messages to the server and carries the replies.
-    async fn forward(
-        &mut self,
-        bytes: &[u8],
-        frames: &[Frame],
-        fill: Option<Fill>,
-        reason: Reason,
-        started: Instant,
-    ) -> Result<(), End> {
-        self.attach().await?;
-        self.close_leftovers();
-        let (effects, executed) = self.write_frames(bytes, frames);
-        let sql = executed.as_deref().map_or(&b""[..], Statement::text);
-        let runs_something = effects.runs_something();
-        match fill {
-            Some(mut fill) => {
-                self.exchange(&effects, Some(&mut fill.recording)).await?;
-                self.keep(fill);
-                self.note_served(Route::Miss, started, sql);
-            }
-            None => {
-                let route = if runs_something {
-                    Some(self.route(&effects, reason))
-                } else {
-                    None
-                };
-                self.exchange(&effects, None).await?;
-                if let Some(route) = route {
-                    self.note_served(route, started, sql);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the messages as this server connection has to get them, and finds out what they may do and
-    /// which statement they run first.
-    fn write_frames(
-        &mut self,
-        bytes: &[u8],
-        frames: &[Frame],
-    ) -> (Effects, Option<Arc<Statement>>) {
-        let (database, dialect) = (Arc::clone(&self.database), self.dialect());
-        let server = self.server.as_mut().expect("the caller has attached");
-        let mut outgoing = Outgoing {
-            server,
-            bytes: &mut self.to_server,
-            statements: &mut self.statements,
-            portals: &mut self.portals,
-            renamings: &mut self.renamings,
-            catalog: self.services.freshness.words().raw(Slot::CATALOG),
-            prepared_max: self.services.config.pool.prepared_statements_max,
-            intern: &|tail, dialect| database.statement(tail, dialect),
-            dialect,
-            plan: &|statement| database.plan(statement),
-            effects: Effects::default(),
-            executed: None,
-            deallocated: &mut self.deallocated,
-        };
-        for &frame in frames {
-            outgoing.write(bytes, frame);
-        }
-        if !frames
-            .last()
-            .is_some_and(|frame| matches!(frame.tag, SYNC | frontend::FLUSH))
-        {
-            outgoing.bytes.extend_from_slice(&frontend::FLUSH_MESSAGE);
-        }
-        (outgoing.effects, outgoing.executed)
-    }
-
-    /// Closes what was left on the server under names that are no longer in use.
-    pub(super) fn close_leftovers(&mut self) {
-        let Some(server) = &mut self.server else {
-            return;
-        };
-        for name in std::mem::take(&mut server.leftovers) {
-            frontend::write_close_statement(&mut self.to_server, &name);
-            server.owed.push(super::outgoing::SWALLOWED_CLOSE);
-        }
-    }
-
-    /// After an error: nothing is heard before the Sync.
-    async fn skip(&mut self, frames: &Frames) -> Result<(), End> {
-        if frames.last().is_none_or(|frame| frame.tag != SYNC) {
-            return Ok(());
-        }
-        self.skip_to_sync = false;
-        if self.server.is_none() {
-            self.write_ready();
-            return Ok(());
-        }
-        self.to_server.extend_from_slice(&frontend::SYNC_MESSAGE);
-        let server = self.server.as_mut().expect("just seen to be there");
-        server.owed.push(Expected::Ready);
-        self.exchange(&Effects::default(), None).await?;
         Ok(())
     }
 }

@@ -6,11 +6,13 @@
 use std::io;
 
 use super::client::Client;
+use super::errors;
 use super::record::Recording;
 use crate::protocol::backend::{self, TransactionStatus};
-use crate::protocol::expect::{Expected, Fate, Unexpected};
+use crate::protocol::expect::{Expected, Fate, Origin, Unexpected};
 use crate::protocol::frame::{self, Frame, HEADER, InvalidLength};
 use crate::protocol::frontend;
+use crate::protocol::shape::Description;
 use crate::upstream::connection::{Connection, Farewell, Parsing};
 
 /// Why replies can no longer be carried.
@@ -42,6 +44,8 @@ pub(super) struct Told {
     pub(super) is_not_sql: bool,
     /// The session was ended by the server, with these last words.
     pub(super) farewell: Option<Farewell>,
+    /// The server has forgotten all named statements.
+    pub(super) forgot_statements: bool,
     /// The last command tag.
     pub(super) tag: Vec<u8>,
     /// The status of the last ReadyForQuery.
@@ -61,6 +65,12 @@ pub(super) struct Relay<'a> {
     /// What is still to be sent.
     request: &'a [u8],
     recording: Option<&'a mut Recording>,
+    /// The parameters of the statement that is being described.
+    parameters: Box<[u8]>,
+    /// A notice was among the replies.
+    noticed: bool,
+    /// What takes the place of the frame at hand.
+    substitute: Option<Vec<u8>>,
     told: Told,
 }
 
@@ -79,6 +89,9 @@ impl<'a> Relay<'a> {
             server,
             request,
             recording,
+            parameters: Box::default(),
+            noticed: false,
+            substitute: None,
             told: Told::default(),
         }
     }
@@ -155,6 +168,8 @@ impl<'a> Relay<'a> {
             }
             if self.take(frame, &inbox)? == Fate::Swallow {
                 self.client.outbox.extend_from_slice(&inbox[run_start..at]);
+                let substitute = self.substitute.take().unwrap_or_default();
+                self.client.outbox.extend_from_slice(&substitute);
                 run_start = frame.end;
             }
             at = frame.end;
@@ -195,22 +210,47 @@ impl<'a> Relay<'a> {
     /// Learns what there is to learn from a frame.
     fn take(&mut self, frame: Frame, inbox: &[u8]) -> Result<Fate, Broken> {
         let body = frame.body(inbox);
-        if let Some(recording) = &mut self.recording {
+        let fate = self.learn(frame, body, inbox)?;
+        if let Some(recording) = self.recording.as_mut().filter(|_| fate == Fate::Forward) {
             recording.note(frame.tag, frame.bytes(inbox));
         }
+        Ok(fate)
+    }
+
+    fn learn(&mut self, frame: Frame, body: &[u8], inbox: &[u8]) -> Result<Fate, Broken> {
         match frame.tag {
-            backend::NOTICE_RESPONSE | backend::NOTIFICATION_RESPONSE => return Ok(Fate::Forward),
+            backend::NOTICE_RESPONSE => {
+                self.noticed = true;
+                // The client has seen it when it prepared the statement itself.
+                return Ok(match self.server.owed.next() {
+                    Some(Expected::ParseComplete(Origin::Proxy, _)) => Fate::Swallow,
+                    _ => Fate::Forward,
+                });
+            }
+            backend::NOTIFICATION_RESPONSE => return Ok(Fate::Forward),
             backend::PARAMETER_STATUS => {
                 self.told.settings_changed |= self.server.note_parameter(body);
                 return Ok(Fate::Forward);
             }
             backend::ERROR_RESPONSE => {
+                self.substitute = self.reworded(body);
+                let fate = match self.substitute {
+                    Some(_) => Fate::Swallow,
+                    None => Fate::Forward,
+                };
                 self.note_error(body);
-                return Ok(Fate::Forward);
+                if let Some(recording) = &mut self.recording {
+                    recording.note(frame.tag, frame.bytes(inbox));
+                }
+                return Ok(fate);
             }
+            backend::PARAMETER_DESCRIPTION => self.parameters = frame.bytes(inbox).into(),
+            backend::ROW_DESCRIPTION | backend::NO_DATA => self.note_shape(frame.bytes(inbox)),
             backend::COMMAND_COMPLETE => {
                 self.told.tag.clear();
                 self.told.tag.extend_from_slice(backend::command_tag(body));
+                self.told.forgot_statements |=
+                    matches!(&*self.told.tag, b"DEALLOCATE ALL" | b"DISCARD ALL");
             }
             backend::READY_FOR_QUERY => {
                 let status = TransactionStatus::read(body).ok_or(Unexpected(frame.tag))?;
@@ -224,9 +264,33 @@ impl<'a> Relay<'a> {
         Ok(self.server.owed.on_reply(frame.tag)?)
     }
 
+    /// The last part of a statement's description has come.
+    fn note_shape(&mut self, rows: &[u8]) {
+        if let Some(Expected::StatementRows(_, Some(shape))) = self.server.owed.next() {
+            shape.set(Description {
+                parameters: std::mem::take(&mut self.parameters),
+                rows: rows.into(),
+                is_noisy: self.noticed,
+            });
+        }
+    }
+
+    /// The error as the client has to read it, if the server's words are about what the proxy has made of the
+    /// client's message.
+    fn reworded(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let version = self.server.parameters.get(b"server_version".as_slice());
+        let version = version.map_or(&b""[..], |version| version);
+        errors::note_changed_result(body, version);
+        match self.server.owed.next()? {
+            Expected::Refusal(_) => errors::changed_result(body, version),
+            Expected::BindComplete(Some(name)) => errors::with_clients_name(body, name),
+            _ => None,
+        }
+    }
+
     fn note_error(&mut self, body: &[u8]) {
         self.told.failed = true;
-        self.told.is_not_sql = is_of_parser(body);
+        self.told.is_not_sql = errors::is_of_parser(body);
         if matches!(backend::error_field(body, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.told.farewell = Some(Farewell::read(body));
         }
@@ -304,16 +368,6 @@ impl<'a> Relay<'a> {
         }
         Ok(())
     }
-}
-
-/// Is it an error of PostgreSQL's grammar, in the text of the request itself and not in one that it has run?
-fn is_of_parser(error: &[u8]) -> bool {
-    let field = |code| backend::error_field(error, code);
-    let (internal_query, context) = (field(b'q'), field(b'W'));
-    field(b'C') == Some(b"42601")
-        && field(b'R') == Some(b"scanner_yyerror")
-        && internal_query.is_none()
-        && context.is_none()
 }
 
 /// Forwards what a server says while nothing is asked of it: notices, notifications, settings, its goodbye.

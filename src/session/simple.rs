@@ -9,7 +9,7 @@ use super::lookup::{Found, Shape};
 use super::relay::Broken;
 use super::transaction::Effects;
 use super::{End, Session};
-use crate::analysis::Deallocate;
+use crate::analysis::{Deallocate, SessionEffect, SessionEffects};
 use crate::cache::entry::Entry;
 use crate::cache::key;
 use crate::database::statement::{Plan, Statement};
@@ -68,6 +68,7 @@ impl Session {
             self.write_ready();
             return Ok(());
         }
+        self.hand_over_names(&statement).await?;
         if let Some(reason) = bypass.filter(|_| plan.read.is_ok()) {
             return self
                 .bypass_query(&bytes, &statement, &plan, reason, started)
@@ -160,7 +161,10 @@ impl Session {
         let Some(Deallocate::Name(name)) = statement.parsed().deallocates() else {
             return false;
         };
-        if self.transaction.status == TransactionStatus::Failed
+        // What SQL has run by its name is on the server by that name, too.
+        let is_on_server = self.pins.contains(SessionEffect::PreparedStatement);
+        if is_on_server
+            || self.transaction.status == TransactionStatus::Failed
             || self.statements.remove(name.as_bytes()).is_none()
         {
             return false;
@@ -168,6 +172,27 @@ impl Session {
         backend::write_command_complete(&mut self.client.outbox, "DEALLOCATE");
         self.write_ready();
         true
+    }
+
+    /// SQL that names statements of the client's has to find them by these names: from here on they live on this
+    /// connection, as if they had been prepared in SQL. They are prepared apart from the query, which would not be
+    /// heard behind an error.
+    async fn hand_over_names(&mut self, statement: &Statement) -> Result<(), End> {
+        for name in statement.parsed().names_statements() {
+            let Some(meaning) = self.statements.get(name.as_bytes()) else {
+                continue;
+            };
+            let tail = meaning.statement.tail().to_vec();
+            let server = self.attach().await?;
+            if server.status != TransactionStatus::Failed {
+                let prepared = server.prepare(name.as_bytes(), &tail).await;
+                if prepared.map_err(Broken::Server)? {
+                    self.statements.remove(name.as_bytes());
+                    self.pin(SessionEffects::of(&[SessionEffect::PreparedStatement]));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Says that the session is ready for the next request.

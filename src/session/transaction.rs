@@ -203,6 +203,11 @@ impl Effects {
     }
 }
 
+/// May a change of these be one of the catalogs?
+pub(super) fn changes_catalogs(writes: &[Slot]) -> bool {
+    writes.contains(&Slot::CATALOG) || writes.contains(&Slot::EVERYTHING)
+}
+
 /// Adds slots to a sorted set.
 pub(super) fn merge(into: &mut Writes, slots: &[Slot]) {
     for slot in slots {
@@ -266,6 +271,11 @@ impl Transaction {
     /// May it have settings of its own, by SET LOCAL and the like?
     pub(super) const fn has_settings(&self) -> bool {
         self.has_settings
+    }
+
+    /// Are the catalogs perhaps others for it than for everybody else?
+    pub(super) fn may_have_changed_catalogs(&self) -> bool {
+        changes_catalogs(&self.written)
     }
 
     /// Has it changed anything?

@@ -19,6 +19,7 @@ use crate::protocol::backend::{self, TransactionStatus};
 use crate::protocol::expect::Expectations;
 use crate::protocol::frame::{self, HEADER};
 use crate::protocol::frontend;
+use crate::protocol::shape::Shape;
 
 /// How much is read from a server at once.
 const READ_BYTES: usize = 32 * 1024;
@@ -78,13 +79,13 @@ pub struct Prepared {
 }
 
 /// What is known of a server's unnamed statement.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Unnamed {
     /// There is none.
     #[default]
     Absent,
-    /// It is this one.
-    Known(StatementId),
+    /// It is this one, in this shape.
+    Known(StatementId, Arc<Shape>),
     /// A message that would have changed it may have been skipped.
     Unsure,
 }
@@ -92,33 +93,23 @@ pub enum Unnamed {
 #[derive(Debug)]
 struct Named {
     last_use: u64,
-    catalog: u64,
+    shape: Arc<Shape>,
 }
 
 impl Prepared {
-    /// Is the statement prepared? If so, this counts as a use of it.
-    pub fn touch(&mut self, statement: StatementId) -> bool {
+    /// The shape in which the statement is prepared, if it is. This counts as a use of it.
+    pub fn touch(&mut self, statement: StatementId) -> Option<&Arc<Shape>> {
         self.uses += 1;
-        let uses = self.uses;
-        self.named
-            .get_mut(&statement)
-            .map(|named| named.last_use = uses)
-            .is_some()
-    }
-
-    /// Was it prepared while the catalogs were as they are in `catalog`?
-    #[must_use]
-    pub fn is_prepared_under(&self, statement: StatementId, catalog: u64) -> bool {
-        self.named
-            .get(&statement)
-            .is_some_and(|named| named.catalog == catalog)
+        let named = self.named.get_mut(&statement)?;
+        named.last_use = self.uses;
+        Some(&named.shape)
     }
 
     /// Notes a Parse that is being sent, and returns the statement that has to go to make room for it.
     pub fn insert(
         &mut self,
         statement: StatementId,
-        catalog: u64,
+        shape: Arc<Shape>,
         most: usize,
     ) -> Option<StatementId> {
         self.uses += 1;
@@ -126,7 +117,7 @@ impl Prepared {
             statement,
             Named {
                 last_use: self.uses,
-                catalog,
+                shape,
             },
         );
         if self.named.len() <= most.max(1) {
@@ -146,10 +137,9 @@ impl Prepared {
         self.named.remove(&statement).is_some()
     }
 
-    /// Forgets all of them: the server has, too.
+    /// Forgets all that have names: the server has, too.
     pub fn clear(&mut self) {
         self.named.clear();
-        self.unnamed = Unnamed::Absent;
     }
 }
 
@@ -168,6 +158,8 @@ pub struct Connection {
     pub prepared: Prepared,
     /// Statements left on the server under a client's own name, to be closed with the next request.
     pub leftovers: Vec<Box<[u8]>>,
+    /// The session that may have been the last to draw from a sequence on it.
+    pub drawn_by: Option<u64>,
     /// Bytes still to come of a message whose beginning has been dealt with.
     pub partial: usize,
     /// A COPY into the server waits for data.
@@ -402,6 +394,49 @@ impl Connection {
         }
     }
 
+    /// Prepares a statement under a client's own name. Returns whether the server did.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step.
+    pub async fn prepare(&mut self, name: &[u8], tail: &[u8]) -> io::Result<bool> {
+        let mut message = Vec::with_capacity(tail.len() + name.len() + 32);
+        frontend::write_close_statement(&mut message, name);
+        frontend::write_parse(&mut message, name, tail);
+        message.extend_from_slice(&frontend::SYNC_MESSAGE);
+        self.leftovers.retain(|leftover| **leftover != *name);
+        self.send(&message).await?;
+        let mut failed = false;
+        self.until_ready(|tag, _| failed |= tag == backend::ERROR_RESPONSE)
+            .await?;
+        Ok(!failed)
+    }
+
+    /// Makes the server forget what was drawn from sequences. The unnamed statement and portal stay.
+    ///
+    /// # Errors
+    /// When the connection breaks or loses step, or the server refuses twice: a cancel request may have met the first.
+    pub async fn discard_sequences(&mut self) -> io::Result<()> {
+        const NAME: &[u8] = b"pgkeel: sequences";
+        let mut message = Vec::with_capacity(160);
+        frontend::write_close_statement(&mut message, NAME);
+        frontend::write_parse(&mut message, NAME, b"DISCARD SEQUENCES\0\0\0");
+        frontend::write_bind(&mut message, NAME, NAME, &[0; 6]);
+        frontend::write_execute(&mut message, NAME);
+        frontend::write_close_portal(&mut message, NAME);
+        frontend::write_close_statement(&mut message, NAME);
+        message.extend_from_slice(&frontend::SYNC_MESSAGE);
+        for _ in 0..2 {
+            self.send(&message).await?;
+            let mut failed = false;
+            self.until_ready(|tag, _| failed |= tag == backend::ERROR_RESPONSE)
+                .await?;
+            if !failed {
+                return Ok(());
+            }
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+
     /// Sends a simple query, which does away with the unnamed statement, and reads its replies to the end.
     async fn ask(&mut self, sql: &[u8], look: impl FnMut(u8, &[u8])) -> io::Result<()> {
         let mut message = Vec::with_capacity(sql.len() + HEADER + 1);
@@ -478,11 +513,15 @@ mod tests {
     fn the_least_recently_used_statement_makes_room() {
         let mut prepared = Prepared::default();
         let [a, b, c] = [1, 2, 3].map(StatementId);
-        assert_eq!(prepared.insert(a, 0, 2), None);
-        assert_eq!(prepared.insert(b, 0, 2), None);
-        assert!(prepared.touch(a));
-        assert_eq!(prepared.insert(c, 0, 2), Some(b));
-        assert!(!prepared.touch(b));
-        assert!(prepared.is_prepared_under(a, 0) && !prepared.is_prepared_under(a, 1));
+        let shape = Arc::<Shape>::default();
+        assert_eq!(prepared.insert(a, Arc::clone(&shape), 2), None);
+        assert_eq!(prepared.insert(b, Arc::default(), 2), None);
+        assert!(
+            prepared
+                .touch(a)
+                .is_some_and(|its| Arc::ptr_eq(its, &shape))
+        );
+        assert_eq!(prepared.insert(c, Arc::default(), 2), Some(b));
+        assert!(prepared.touch(b).is_none());
     }
 }

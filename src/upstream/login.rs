@@ -186,6 +186,7 @@ impl Greeter {
             status: TransactionStatus::Idle,
             prepared: Prepared::default(),
             leftovers: Vec::new(),
+            drawn_by: None,
             partial: 0,
             copying: false,
             sync_owed: false,

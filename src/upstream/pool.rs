@@ -7,6 +7,7 @@
 //! Connections differ by their [`Baseline`]: a session only gets one that started with the settings the
 //! session itself started with.
 
+mod drawn;
 mod opening;
 
 use std::collections::{BTreeMap, VecDeque};

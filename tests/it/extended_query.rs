@@ -2,6 +2,8 @@
 
 mod names;
 mod orders;
+mod plans;
+mod sql_names;
 
 use crate::twins::{Twins, step, unfinished};
 use crate::wire::*;

@@ -22,6 +22,7 @@ mod replication;
 mod sandbox;
 mod scene;
 mod seed;
+mod sequences;
 mod settings;
 mod shutdown;
 mod simple_query;

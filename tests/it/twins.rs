@@ -52,6 +52,13 @@ pub(crate) fn unfinished(messages: &[Vec<u8>], count: usize) -> Step {
     }
 }
 
+impl Step {
+    /// What is sent.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Twins {
     /// Both databases with this schema.
     pub(crate) async fn new(schema: &str) -> Self {
@@ -139,14 +146,14 @@ fn agree(direct: &[Message], proxied: &[Message]) -> bool {
         && refusal.is_some_and(|after| direct[place + after + 1..] == proxied[place + 1..])
 }
 
-/// The error of a Bind with too many or too few parameters holds the name that the statement has on the server.
+/// Which line of PostgreSQL's source finds that a result would change is known once the server has said it.
 fn is_same(one: &Message, other: &Message) -> bool {
-    let counts = |message: &Message| {
-        let text = message.field(b'M').filter(|_| message.tag == b'E')?;
-        let (counts, _) = text.split_once(", but prepared statement \"")?;
-        Some(counts.to_owned())
+    let changed = |message: &Message| {
+        let routine = message.field(b'R').filter(|_| message.tag == b'E')?;
+        let fields = b"SVCMDHPpqWstcdnFR".map(|code| message.field(code));
+        (routine == "RevalidateCachedQuery").then_some(fields)
     };
-    one == other || counts(one).is_some_and(|text| Some(text) == counts(other))
+    one == other || changed(one).is_some_and(|fields| Some(fields) == changed(other))
 }
 
 async fn run(step: &Step, wire: &mut Wire) -> Vec<Message> {

@@ -126,7 +126,7 @@ fn sessions_remember() {
         ("CREATE TEMP SEQUENCE a", "!not_a_read [temporary]"),
         (
             "SELECT nextval('a'), currval('a'), lastval(), setval('a', 1)",
-            "!volatile_function [sequence]",
+            "!volatile_function [sequence sequence_draw]",
         ),
         (
             "SELECT pg_advisory_lock(1)",

@@ -210,15 +210,15 @@ fn code_hides_behind_dots_and_signs() {
         ),
         (
             "SELECT (name).nextval FROM users",
-            "!volatile_function [sequence]",
+            "!volatile_function [sequence_draw]",
         ),
         (
             "SELECT ('a'::text).nextval",
-            "!volatile_function [sequence]",
+            "!volatile_function [sequence_draw]",
         ),
         (
             "SELECT x.nextval FROM unnest($1::text[]) x",
-            "!volatile_function [sequence]",
+            "!volatile_function [sequence_draw]",
         ),
         (
             "SELECT (42::bigint).pg_advisory_lock",

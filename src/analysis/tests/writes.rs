@@ -93,7 +93,16 @@ fn defaults_of_the_servers_own_functions_count() {
             "INSERT INTO configured VALUES (1)",
             "!not_a_read -> configured [local_setting setting]",
         ),
-        ("INSERT INTO numbered VALUES (1)", "!not_a_read -> numbered"),
+        (
+            "INSERT INTO numbered VALUES (1)",
+            "!not_a_read -> numbered [sequence_draw]",
+        ),
+        ("UPDATE numbered SET a = 1", "!not_a_read -> numbered"),
+        (
+            "UPDATE numbered SET a = DEFAULT",
+            "!not_a_read -> numbered [sequence_draw]",
+        ),
+        ("DELETE FROM numbered", "!not_a_read -> numbered"),
     ]);
 }
 
@@ -195,7 +204,7 @@ fn writes_hide_in_reads() {
         ("UPDATE users SET name = now()", "!not_a_read -> users"),
         (
             "INSERT INTO users VALUES (nextval('s'), uuid_generate_v4())",
-            "!not_a_read -> users [sequence]",
+            "!not_a_read -> users [sequence_draw]",
         ),
     ]);
 }
