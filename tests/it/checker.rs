@@ -16,7 +16,7 @@ mod load;
 mod shapes;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use load::{BRIEF_READ_FORMS, BRIEF_WRITE_FORMS, Court, READ_FORMS, Reader, WRITE_FORMS, Writer};
 use shapes::SHAPES;
@@ -40,6 +40,12 @@ fn setting(name: &str, default: u64) -> u64 {
         .map_or(default, |text| text.parse().expect("a whole number"))
 }
 
+/// Fewer hits would prove little.
+const HITS_MIN: u64 = 50;
+
+/// How long to wait for them.
+const PATIENCE: Duration = Duration::from_secs(100);
+
 fn seed() -> u64 {
     let seed = setting("PGKEEL_CHECKER_SEED", rand::random());
     println!("PGKEEL_CHECKER_SEED={seed}");
@@ -62,6 +68,11 @@ async fn no_read_is_older_than_what_was_known_when_it_began() {
         tasks.spawn(writer.run());
     }
     tokio::time::sleep(Duration::from_secs(setting("PGKEEL_CHECKER_SECONDS", 8))).await;
+    // On a busy machine the writes that nobody understands come faster than the catalog can be loaded anew.
+    let start = Instant::now();
+    while scene.stage.hits().await < HITS_MIN && start.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     court.close();
     while let Some(ended) = tasks.join_next().await {
         ended.expect("nobody panics");
@@ -71,7 +82,7 @@ async fn no_read_is_older_than_what_was_known_when_it_began() {
     println!("{reads} reads ({hits} hits), {writes} writes");
     assert!(court.violations().is_empty(), "{:#?}", court.violations());
     assert!(writes > 200, "only {writes} writes");
-    assert!(hits > reads / 400, "only {hits} of {reads} reads were hits");
+    assert!(hits >= HITS_MIN, "only {hits} of {reads} reads were hits");
     eventually(SOON, async || {
         scene.stage.stat("freshness.windows_open").await == 0
     })

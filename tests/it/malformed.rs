@@ -115,7 +115,7 @@ async fn a_sync_or_flush_with_a_body_is_refused() {
         let bytes = message(tag, &[b"body"]);
         let direct = fate(stage.postgres.port(), &bytes).await;
         assert_eq!(direct, Fate::Error("08P01".into()));
-        assert_eq!(fate(stage.proxy.port(), &bytes).await, Fate::Ended);
+        assert_eq!(fate(stage.proxy.port(), &bytes).await, direct);
     }
 }
 
@@ -178,8 +178,6 @@ async fn nonsense_harms_nobody_else() {
         [b'Q', 0, 0, 0, 1].to_vec(),
         [b'S', 0, 1, 0, 0].to_vec(),
         vec![0; 64],
-        message(b'S', &[b"body"]),
-        message(b'H', &[b"body"]),
     ] {
         assert_eq!(fate(stage.proxy.port(), &bytes).await, Fate::Ended);
     }
