@@ -8,6 +8,7 @@ mod file;
 mod key;
 mod load;
 mod place;
+mod redis;
 mod secret;
 mod show;
 mod upstream;

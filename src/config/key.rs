@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use toml::Value;
 
 use super::{
-    AuthMode, Config, LogFormat, LogLevel, Secret, TableRule, Ttl, Upstream, auth, place,
+    AuthMode, Config, LogFormat, LogLevel, TableRule, Ttl, Upstream, auth, place, redis,
     value::{
         BadValue, BareUnit, Raw, address, boolean, choice, duration, duration_text, size,
         size_text, text, whole,
@@ -302,13 +302,13 @@ pub(super) const KEYS: &[Key] = &[
         section: "redis",
         name: "url",
         elsewhere: Variable("REDIS_URL"),
-        set: |config, raw| put(&mut config.redis.url, redis_url(raw).map(Some)),
+        set: |config, raw| put(&mut config.redis.url, redis::url(raw).map(Some)),
         show: |config| {
             config
                 .redis
                 .url
                 .as_ref()
-                .map(|url| Value::String(mask_credentials(url.expose())))
+                .map(|url| Value::String(redis::mask_credentials(url.expose())))
         },
     },
     Key {
@@ -417,19 +417,6 @@ fn key_prefix(raw: &Raw) -> Result<String, BadValue> {
     }
 }
 
-fn redis_url(raw: &Raw) -> Result<Secret, BadValue> {
-    let expected = "redis://:password@host:6379 (or rediss://, unix://)";
-    let url = text(raw, expected)?;
-    if ["redis://", "rediss://", "unix://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme))
-    {
-        Ok(Secret::new(url))
-    } else {
-        Err(BadValue::new("is not a Redis URL", expected))
-    }
-}
-
 // === Showing ===
 
 fn show_duration(duration: Duration) -> Value {
@@ -453,17 +440,6 @@ fn show_choice<T: PartialEq>(choice: T, names: &[(&str, T)]) -> Option<Value> {
         .iter()
         .find(|(_, named)| *named == choice)
         .map(|(name, _)| Value::String((*name).to_owned()))
-}
-
-/// A URL with its credentials and its parameters, where a password may stand too, replaced.
-fn mask_credentials(url: &str) -> String {
-    let (url, query) = url.split_once('?').unwrap_or((url, ""));
-    let query = if query.is_empty() { "" } else { "?***" };
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    match rest.rsplit_once('@') {
-        Some((_, place)) => format!("{scheme}://***@{place}{query}"),
-        None => format!("{scheme}://{rest}{query}"),
-    }
 }
 
 #[cfg(test)]
@@ -508,18 +484,5 @@ mod tests {
             (key.set)(&mut read, &raw).unwrap_or_else(|bad| panic!("{} {bad}", key.path()));
             assert_eq!(read, config, "{}", key.path());
         }
-    }
-
-    #[test]
-    fn a_redis_url_shows_its_place_and_no_credentials() {
-        assert_eq!(
-            mask_credentials("redis://user:a@b@cache:6379/0"),
-            "redis://***@cache:6379/0"
-        );
-        assert_eq!(mask_credentials("redis://cache:6379"), "redis://cache:6379");
-        assert_eq!(
-            mask_credentials("unix:///run/redis.sock?pass=s3cret"),
-            "unix:///run/redis.sock?***"
-        );
     }
 }
