@@ -7,7 +7,7 @@ SHELL := /bin/sh
 DEMO_FLAGS := $(if $(ONCE),--once) $(if $(SCALE),--scale $(SCALE)) \
 	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(CONNECTIONS),--connections $(CONNECTIONS))
 
-.PHONY: help demo build check test setup
+.PHONY: help demo build check test compat setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: setup ## everything that must hold before a change is merged
 	scripts/setup drivers
 	$(MAKE) check
 	cargo test --workspace --locked
+
+compat: setup build ## other people's test suites, directly and through pgkeel (SUITE=psycopg: one)
+	@python3 compat/run.py $(SUITE)
 
 setup: ## installs what is missing on Debian or Ubuntu
 	@scripts/setup

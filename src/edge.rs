@@ -79,7 +79,8 @@ impl Newcomer {
                     }
                 }
                 Err(malformed) => {
-                    self.refuse("08P01", &malformed.to_string()).await?;
+                    self.refuse(malformed.sqlstate(), &malformed.to_string())
+                        .await?;
                     return Ok(None);
                 }
             }

@@ -42,6 +42,8 @@ reasons! {
     ForeignTable = "foreign_table",
     /// `FOR UPDATE` and the other row locks.
     LockingRead = "locking_read",
+    /// A name is too long: PostgreSQL cuts it, and says so each time it reads the text.
+    LongName = "long_name",
     /// A literal that means another date tomorrow: `'now'`, `'today'`, `'tomorrow'`, `'yesterday'`.
     MovingDate = "moving_date",
     /// Several statements in one text.

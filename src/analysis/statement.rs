@@ -52,6 +52,9 @@ pub(super) fn read(text: &str) -> Option<Reading> {
     if mentions(text, "pg_temp") {
         facts.session.insert(SessionEffect::Temporary);
     }
+    if has_long_name(text) {
+        facts.refuse(Reason::LongName);
+    }
     facts.compact();
     let deallocates = match statements[..] {
         [Node::DeallocateStmt(statement)] => Some(deallocates(statement)),
@@ -297,8 +300,71 @@ fn analyzes(explain: &nodes::ExplainStmt) -> bool {
         .any(|option| option.defname() == Some("analyze") && !off(option.arg()))
 }
 
+/// May there be a name that PostgreSQL cuts, with a notice? Literals are passed over; dollar quotes are not known
+/// here, so what is in them counts as names.
+fn has_long_name(text: &str) -> bool {
+    /// `NAMEDATALEN - 1`: a longer name is cut.
+    const NAME_MAX: usize = 63;
+    let is_of_name =
+        |byte: u8| byte.is_ascii_alphanumeric() || byte >= 0x80 || b"_$".contains(&byte);
+    let mut rest = text.as_bytes();
+    while let Some(&first) = rest.first() {
+        let length = match first {
+            b'\'' | b'"' => {
+                let inside = rest[1..].iter().take_while(|byte| **byte != first).count();
+                if first == b'"' && inside > NAME_MAX {
+                    return true;
+                }
+                inside + 2
+            }
+            b'-' if rest.starts_with(b"--") => {
+                rest.iter().take_while(|byte| **byte != b'\n').count()
+            }
+            b'/' if rest.starts_with(b"/*") => {
+                let inside = rest[2..].windows(2).position(|end| end == b"*/");
+                inside.map_or(2, |inside| inside + 4)
+            }
+            _ => {
+                let name = rest.iter().take_while(|byte| is_of_name(**byte)).count();
+                if name > NAME_MAX {
+                    return true;
+                }
+                name.max(1)
+            }
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    false
+}
+
 fn mentions(text: &str, word: &str) -> bool {
     text.as_bytes()
         .windows(word.len())
         .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_long_name;
+
+    #[test]
+    fn long_names_are_found_and_long_literals_are_not_names() {
+        let (fits, long) = ("a".repeat(63), "a".repeat(64));
+        for (text, expected) in [
+            (format!("SELECT {fits}.{fits}"), false),
+            (format!("SELECT {long}"), true),
+            (format!("SELECT \"{long}\""), true),
+            (
+                format!("SELECT '{long}', 'it''s {long}', \"{fits}\""),
+                false,
+            ),
+            (format!("SELECT 1 -- it's\n AS {long}"), true),
+            (format!("SELECT 1 -- {long}"), false),
+            (format!("/* it's */ SELECT {long}"), true),
+            ("SELECT '".to_owned(), false),
+            ("/*".to_owned(), false),
+        ] {
+            assert_eq!(has_long_name(&text), expected, "{text}");
+        }
+    }
 }

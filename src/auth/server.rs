@@ -23,6 +23,8 @@ pub struct Exchange {
     /// The hash of the proxy's certificate, on a connection with TLS.
     end_point: Option<Vec<u8>>,
     nonce: String,
+    /// The client has chosen to bind its proof to the certificate.
+    is_bound: bool,
     said: Option<Said>,
 }
 
@@ -33,7 +35,6 @@ struct Said {
     header: String,
     client_first_bare: String,
     server_first: String,
-    is_bound: bool,
 }
 
 impl Exchange {
@@ -45,6 +46,7 @@ impl Exchange {
             doomed: false,
             end_point,
             nonce,
+            is_bound: false,
             said: None,
         }
     }
@@ -69,12 +71,12 @@ impl Exchange {
         list
     }
 
-    /// The client has chosen a mechanism and sent its first message. Returns ours.
+    /// The client has chosen a mechanism.
     ///
     /// # Errors
-    /// [`Refusal::Protocol`].
-    pub fn first(&mut self, mechanism: &[u8], message: &[u8]) -> Result<String, Refusal> {
-        let is_bound = match mechanism {
+    /// [`Refusal::Protocol`]: it was not offered.
+    pub fn choose(&mut self, mechanism: &[u8]) -> Result<(), Refusal> {
+        self.is_bound = match mechanism {
             name if name == PLAIN.as_bytes() => false,
             name if name == BINDING.as_bytes() && self.end_point.is_some() => true,
             _ => {
@@ -84,10 +86,18 @@ impl Exchange {
                 ));
             }
         };
+        Ok(())
+    }
+
+    /// The client's first message. Returns ours.
+    ///
+    /// # Errors
+    /// [`Refusal::Protocol`].
+    pub fn first(&mut self, message: &[u8]) -> Result<String, Refusal> {
         let message = text(message)?;
         let (flag, rest) = message.split_once(',').ok_or_else(Refusal::malformed)?;
         let (identity, bare) = rest.split_once(',').ok_or_else(Refusal::malformed)?;
-        self.check_flag(flag, is_bound)?;
+        self.check_flag(flag)?;
         if !identity.is_empty() {
             return Err(Refusal::protocol(
                 "0A000",
@@ -124,14 +134,13 @@ impl Exchange {
             header: format!("{flag},,"),
             client_first_bare: bare.to_owned(),
             server_first: server_first.clone(),
-            is_bound,
         });
         Ok(server_first)
     }
 
-    fn check_flag(&self, flag: &str, is_bound: bool) -> Result<(), Refusal> {
+    fn check_flag(&self, flag: &str) -> Result<(), Refusal> {
         match flag {
-            "n" | "y" if is_bound => Err(Refusal::malformed()),
+            "n" | "y" if self.is_bound => Err(Refusal::malformed()),
             "n" => Ok(()),
             // It could, and believes that we cannot: somebody stands between.
             "y" if self.end_point.is_some() => Err(Refusal::protocol(
@@ -140,7 +149,7 @@ impl Exchange {
             )),
             "y" => Ok(()),
             flag => match flag.strip_prefix("p=") {
-                Some(_) if !is_bound => Err(Refusal::malformed()),
+                Some(_) if !self.is_bound => Err(Refusal::malformed()),
                 Some(BINDING_TYPE) => Ok(()),
                 Some(other) => Err(Refusal::protocol(
                     "08P01",
@@ -169,6 +178,7 @@ impl Exchange {
             .and_then(|nonce| nonce.strip_prefix("r="))
             .ok_or_else(Refusal::malformed)?;
         self.check_binding(said, binding)?;
+        let proof = Key::of_base64(proof).ok_or_else(Refusal::malformed)?;
         let expected = said
             .server_first
             .strip_prefix("r=")
@@ -176,7 +186,6 @@ impl Exchange {
         if expected != Some(nonce) {
             return Err(Refusal::protocol("08P01", "invalid SCRAM response"));
         }
-        let proof = Key::of_base64(proof).ok_or_else(Refusal::malformed)?;
         let auth_message = format!(
             "{},{},{without_proof}",
             said.client_first_bare, said.server_first
@@ -195,13 +204,13 @@ impl Exchange {
 
     fn check_binding(&self, said: &Said, binding: &str) -> Result<(), Refusal> {
         let mut expected = said.header.clone().into_bytes();
-        if said.is_bound {
+        if self.is_bound {
             expected.extend_from_slice(self.end_point.as_deref().unwrap_or_default());
         }
         if binding == STANDARD.encode(expected) {
             return Ok(());
         }
-        Err(if said.is_bound {
+        Err(if self.is_bound {
             Refusal::protocol("28000", "SCRAM channel binding check failed")
         } else {
             Refusal::protocol(
@@ -243,7 +252,10 @@ mod tests {
         mechanism: &str,
     ) -> Result<Keys, Refusal> {
         let mut machine = ScramSha256::new(password.as_bytes(), binding);
-        let first = exchange.first(mechanism.as_bytes(), machine.message())?;
+        let first = {
+            exchange.choose(mechanism.as_bytes())?;
+            exchange.first(machine.message())?
+        };
         machine.update(first.as_bytes()).unwrap();
         let (last, keys) = exchange.last(machine.message())?;
         machine.finish(last.as_bytes()).unwrap();
@@ -262,9 +274,7 @@ mod tests {
         // With the key alone the proxy logs in to a server that keeps the same verifier.
         let mut machine = client::Exchange::new(keys, "client".to_owned());
         let mut server = exchange(None);
-        let first = server
-            .first(PLAIN.as_bytes(), machine.first().as_bytes())
-            .unwrap();
+        let first = server.first(machine.first().as_bytes()).unwrap();
         let answer = machine.answer(first.as_bytes()).unwrap();
         let (last, _) = server.last(answer.as_bytes()).unwrap();
         assert!(machine.is_from_server(last.as_bytes()));
@@ -315,13 +325,13 @@ mod tests {
     fn a_proof_is_of_one_login_only() {
         let mut first = exchange(None);
         let mut machine = ScramSha256::new(b"pencil", ChannelBinding::unsupported());
-        let answer = first.first(PLAIN.as_bytes(), machine.message()).unwrap();
+        let answer = first.first(machine.message()).unwrap();
         let opening = machine.message().to_vec();
         machine.update(answer.as_bytes()).unwrap();
         let proof = machine.message().to_vec();
         // Played again to a server with another nonce.
         let mut second = Exchange::new(verifier(), "fresh".to_owned(), None);
-        second.first(PLAIN.as_bytes(), &opening).unwrap();
+        second.first(&opening).unwrap();
         assert!(second.last(&proof).is_err());
         assert!(first.last(&proof).is_ok());
     }
@@ -333,8 +343,8 @@ mod tests {
             last in "(c=biws,)?(r=[a-z]{0,8},)?(p=)?[a-zA-Z0-9=,]{0,48}",
         ) {
             let mut exchange = exchange(None);
-            let _ = exchange.first(PLAIN.as_bytes(), &first);
-            let _ = exchange.first(PLAIN.as_bytes(), b"n,,n=,r=a");
+            let _ = exchange.first(&first);
+            let _ = exchange.first(b"n,,n=,r=a");
             prop_assert!(exchange.last(last.as_bytes()).is_err());
         }
     }

@@ -224,12 +224,16 @@ async fn scram(newcomer: &mut Newcomer, mut exchange: Exchange) -> Result<Creden
     const SASL_FINAL: u32 = 12;
     ask(newcomer, SASL, &exchange.mechanisms()).await?;
     let answer = answer(newcomer, "SASL").await?;
-    let (mechanism, rest) = split_cstring(&answer).ok_or_else(invalid_message)?;
-    let (length, first) = rest.split_first_chunk::<4>().ok_or_else(invalid_message)?;
+    let (mechanism, rest) =
+        split_cstring(&answer).ok_or_else(|| malformed("invalid string in message"))?;
+    exchange.choose(mechanism)?;
+    let (length, first) = rest
+        .split_first_chunk::<4>()
+        .ok_or_else(|| malformed("insufficient data left in message"))?;
     if usize::try_from(i32::from_be_bytes(*length)).ok() != Some(first.len()) {
-        return Err(invalid_message().into());
+        return Err(malformed("insufficient data left in message").into());
     }
-    let server_first = exchange.first(mechanism, first)?;
+    let server_first = exchange.first(first)?;
     ask(newcomer, SASL_CONTINUE, server_first.as_bytes()).await?;
     let last = self::answer(newcomer, "SASL").await?;
     let (server_final, keys) = exchange.last(&last)?;
@@ -242,7 +246,8 @@ async fn md5(newcomer: &mut Newcomer, hash: &Md5Hash) -> Result<Credentials, Fau
     let salt: [u8; 4] = rand::rng().random();
     ask(newcomer, MD5, &salt).await?;
     let answer = answer(newcomer, "password").await?;
-    let (answer, _) = split_cstring(&answer).ok_or_else(invalid_message)?;
+    let (answer, _) =
+        split_cstring(&answer).ok_or_else(|| malformed("invalid string in message"))?;
     if hash.is_proven_by(answer, salt) {
         Ok(Credentials::Md5(hash.clone()))
     } else {
@@ -271,9 +276,9 @@ async fn answer(newcomer: &mut Newcomer, kind: &str) -> Result<Vec<u8>, Fault> {
     }
 }
 
-fn invalid_message() -> Refusal {
+fn malformed(message: &str) -> Refusal {
     Refusal::Protocol {
         sqlstate: "08P01",
-        message: "invalid message format".to_owned(),
+        message: message.to_owned(),
     }
 }

@@ -37,6 +37,17 @@ pub enum Malformed {
     },
 }
 
+impl Malformed {
+    /// The SQLSTATE that PostgreSQL gives.
+    #[must_use]
+    pub const fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Length | Self::Layout => "08P01",
+            Self::Version { .. } => "0A000",
+        }
+    }
+}
+
 /// The first packet of a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Packet {

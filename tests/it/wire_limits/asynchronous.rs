@@ -1,0 +1,88 @@
+//! What a server says without being asked: notifications, settings, notices.
+
+use super::{ITEMS, SCHEMA};
+use crate::twins::{Twins, step};
+use crate::wire::*;
+
+/// The messages without the process ids in notifications, which differ.
+fn without_pids(messages: Vec<Message>) -> Vec<(u8, Vec<u8>)> {
+    let body = |message: Message| match message.tag {
+        b'A' => message.body[4..].to_vec(),
+        _ => message.body,
+    };
+    messages
+        .into_iter()
+        .map(|message| (message.tag, body(message)))
+        .collect()
+}
+
+#[tokio::test]
+async fn notifications_arrive_when_idle_and_behind_transactions() {
+    let twins = Twins::new(SCHEMA).await;
+    let mut told = Vec::new();
+    for direct in [true, false] {
+        let connect = async || {
+            if direct {
+                twins.direct().await
+            } else {
+                twins.proxied().await
+            }
+        };
+        let (mut listener, mut other) = (connect().await, connect().await);
+        let mut heard = listener.ask(&query("LISTEN news")).await;
+        other.ask(&query("NOTIFY news, 'while idle'")).await;
+        heard.extend(listener.messages(1).await);
+        heard.extend(listener.ask(&query("BEGIN")).await);
+        other.ask(&query("NOTIFY news, 'in a transaction'")).await;
+        other
+            .ask(&query(
+                "SELECT pg_notify('news', ''), pg_notify('other', 'x')",
+            ))
+            .await;
+        heard.extend(listener.ask(&query(ITEMS)).await);
+        heard.extend(listener.ask(&query("COMMIT")).await);
+        heard.extend(listener.ask(&query("NOTIFY news, 'to myself'")).await);
+        heard.extend(
+            listener
+                .ask(&[run("NOTIFY news"), run(ITEMS), sync()].concat())
+                .await,
+        );
+        heard.extend(listener.ask(&query("BEGIN; NOTIFY news; ROLLBACK")).await);
+        heard.extend(listener.ask(&query("UNLISTEN *; NOTIFY news")).await);
+        told.push(without_pids(heard));
+    }
+    assert_eq!(told[0], told[1]);
+}
+
+#[tokio::test]
+async fn settings_are_reported_as_they_change() {
+    let twins = Twins::new(SCHEMA).await;
+    let script = [
+        step(&[query("SET TimeZone = 'Asia/Tokyo'")]),
+        step(&[query("BEGIN; SET LOCAL DateStyle = 'German'; COMMIT")]),
+        step(&[
+            query("BEGIN"),
+            query("SET application_name = 'x'"),
+            query("ROLLBACK"),
+        ]),
+        step(&[
+            run("SET IntervalStyle = 'iso_8601'"),
+            run("SELECT '1 day'::interval"),
+            sync(),
+        ]),
+        step(&[
+            query("SET client_encoding = 'latin1'"),
+            query("SELECT 'gr\u{f6}'::text"),
+        ]),
+        step(&[query("SET client_encoding = 'nonsense'")]),
+        step(&[query("SELECT set_config('application_name', 'y', false)")]),
+        step(&[run("SELECT set_config('TimeZone', 'UTC', true)"), sync()]),
+        step(&[
+            query("SET standard_conforming_strings = off"),
+            query(r"SELECT 'a\tb'"),
+        ]),
+        step(&[query("RESET ALL")]),
+        step(&[query("SET TimeZone = 'Asia/Tokyo'"), query("DISCARD ALL")]),
+    ];
+    twins.agree("settings", &script).await;
+}
