@@ -111,7 +111,7 @@ class Asyncpg(Pytest):
         source = sdist(self.place, ASYNCPG)
         # The tests are to import the built package, not the source beside them.
         shutil.rmtree(source / "asyncpg", ignore_errors=True)
-        return install(self.place / "asyncpg", ASYNCPG, *PYTEST), source
+        return install(self.place / "asyncpg", ASYNCPG, "distro", *PYTEST), source
 
     def options(self, _port):
         return []

@@ -19,7 +19,10 @@ use crate::analysis::catalog::rows::{
 use crate::analysis::{Catalog, Oid, plain_types};
 
 /// Two settings decide how definitions of views are printed; compiling such queries takes longer than running them.
+/// Printing a view locks what it reads until the end of the transaction. Whoever changes those tables meanwhile must not
+/// end in a deadlock on our account, so we give up long before `deadlock_timeout` (a second).
 const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL lock_timeout = '50ms';
 SET LOCAL search_path = pg_catalog;
 SET LOCAL jit = off;
 SET LOCAL standard_conforming_strings = on;
@@ -51,6 +54,12 @@ pub async fn load(client: &Client) -> Result<Catalog, Error> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Does the error say that others hold locks on what is to be read? Then the load is to be tried again later.
+#[must_use]
+pub fn is_locked(error: &Error) -> bool {
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
 /// Definitions are printed from the catalog of the moment: one that is dropped then is an internal error. The queries

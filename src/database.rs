@@ -26,6 +26,9 @@ use crate::freshness::words::{Slot, Stamp};
 use crate::observe::{Counter, Metrics};
 use crate::reason::Reason;
 
+/// How long the catalog is left alone when others hold locks on what it is read from.
+const LOCKED_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long after a failed load of the catalog the next is tried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -345,14 +348,20 @@ impl Database {
             .await
             .map_err(|error| describe(&error))?;
         let driver = tokio::spawn(connection);
-        let catalog = catalog::load(&client)
-            .await
-            .map_err(|error| describe(&error));
+        let loaded = catalog::load(&client).await;
         drop(client);
         let _ = driver.await;
+        let catalog = match loaded {
+            Ok(catalog) => catalog,
+            Err(error) if catalog::is_locked(&error) => {
+                tokio::time::sleep(LOCKED_PAUSE).await;
+                return Ok(());
+            }
+            Err(error) => return Err(describe(&error)),
+        };
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
         self.snapshot.store(Some(Arc::new(Snapshot {
-            catalog: catalog?,
+            catalog,
             stamp,
             version,
         })));

@@ -19,6 +19,7 @@ impl Session {
     pub(super) fn ground(&self) -> Option<Ground> {
         let is_common = !self.untracked
             && self.unjudged.is_empty()
+            && self.touched.is_empty()
             && !self.transaction.has_settings()
             && !self.transaction.may_have_changed_catalogs()
             && !changes_catalogs(&self.unfinished.writes);

@@ -325,3 +325,34 @@ async fn oid(client: &Client, name: &str) -> Result<Oid, tokio_postgres::Error> 
         .await?
         .get(0)))
 }
+
+/// Printing a view locks its tables. An application that holds a lock on one of them, and now wants the other, must
+/// not be told of a deadlock.
+#[tokio::test]
+async fn reading_the_catalog_never_makes_a_deadlock_for_others() {
+    let postgres = Postgres::builder().start().await.unwrap();
+    let application = postgres.connect().await.unwrap();
+    let views = "CREATE TABLE a (v int); CREATE TABLE b (v int);
+        CREATE VIEW first AS SELECT b.v FROM b; CREATE VIEW second AS SELECT a.v FROM a;
+        CREATE VIEW third AS SELECT b.v FROM b";
+    application.batch_execute(views).await.unwrap();
+    for (held, wanted) in [("a", "b"), ("b", "a")] {
+        let hold = format!("BEGIN; LOCK TABLE {held} IN ACCESS EXCLUSIVE MODE");
+        application.batch_execute(&hold).await.unwrap();
+        let reader = postgres.connect().await.unwrap();
+        let loading = tokio::spawn(async move { load(&reader).await.map(drop) });
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        let witness = postgres.connect().await.unwrap();
+        while !loading.is_finished() {
+            let waiting: i64 = witness.query_one(waits, &[]).await.unwrap().get(0);
+            if waiting > 0 {
+                break;
+            }
+        }
+        let want = format!("DROP TABLE {wanted} CASCADE; ROLLBACK");
+        application.batch_execute(&want).await.unwrap();
+        if let Err(error) = loading.await.unwrap() {
+            assert!(pgkeel::catalog::is_locked(&error), "{error:?}");
+        }
+    }
+}
