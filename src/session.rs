@@ -293,8 +293,13 @@ impl Session {
 
     /// May a name in the request stand for a temporary object, which no catalog snapshot shows, and so for any
     /// code?
+    ///
+    /// What was sent without a catalog counts for as long as it is not judged, but not for requests that have
+    /// seen no catalog either: those are taken to do anything, and must not keep the catalog from being known.
     fn may_run_hidden_code(&self, part: &Effects) -> bool {
-        let may_have_any = self.pins.contains(SessionEffect::Temporary) || self.temporary_unsure;
+        let may_have_any = self.pins.contains(SessionEffect::Temporary)
+            || self.temporary_unsure
+            || !self.unjudged.is_empty() && part.catalog.is_some();
         may_have_any && part.runs_something()
     }
 

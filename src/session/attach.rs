@@ -87,6 +87,8 @@ impl Session {
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
         self.mind_sequences(part).await?;
+        // The catalog may have become known since.
+        self.judge_late();
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
         self.open_window(effects, part);
