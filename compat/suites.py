@@ -11,6 +11,7 @@ import sys
 import tarfile
 import urllib.request
 
+from node import NodePostgres
 from servers import newest_postgres
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -64,6 +65,8 @@ def pytest(python, directory, environment, arguments):
 
 class Pytest:
     """A suite of pytest's."""
+
+    can_repeat = True
 
     def __init__(self, place):
         self.place = place
@@ -265,4 +268,5 @@ SUITES = {
     "sqlalchemy": Sqlalchemy,
     "asyncpg": Asyncpg,
     "psycopg": Psycopg,
+    "node-postgres": NodePostgres,
 }
