@@ -17,6 +17,7 @@ use crate::edge;
 use crate::edge::listener::Listener;
 use crate::observe::Metrics;
 use crate::services::Services;
+use crate::transport::Acceptor;
 
 /// How many shards the numbers are kept in; more than there are workers, so that two rarely meet.
 const METRIC_SHARDS: usize = 32;
@@ -34,6 +35,7 @@ pub async fn run(config: Config) -> io::Result<()> {
         Some(address) => Some(listen(address, "the admin port").await?),
         None => None,
     };
+    let acceptor = Arc::new(Acceptor::new(&config.tls)?);
     let metrics = Metrics::new(METRIC_SHARDS);
     let services = Services::new(config, Arc::clone(&metrics));
     services.users.check()?;
@@ -45,7 +47,8 @@ pub async fn run(config: Config) -> io::Result<()> {
     });
     tokio::spawn(overseer::oversee(Arc::clone(&services)));
     announce(&services.config);
-    let accepting = tokio::spawn(edge::accept(clients, Arc::clone(&services)));
+    tokio::spawn(reload_on_hangup(Arc::clone(&acceptor)));
+    let accepting = tokio::spawn(edge::accept(clients, acceptor, Arc::clone(&services)));
 
     wait_for_signal().await?;
     // From here on `/health` says so, before the port is closed.
@@ -79,6 +82,18 @@ fn announce(config: &Config) {
     tracing::info!(listen = %config.listen, admin, upstream, "pgkeel {} is ready", env!("CARGO_PKG_VERSION"));
     if config.cache.enabled {
         tracing::info!("freshness: {}", report::COVERAGE);
+    }
+}
+
+/// SIGHUP, as for PostgreSQL: certificates that were replaced are read now, and not only with the next client.
+async fn reload_on_hangup(acceptor: Arc<Acceptor>) {
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                acceptor.reload();
+            }
+        }
+        Err(error) => tracing::warn!("SIGHUP cannot be listened for: {error}"),
     }
 }
 

@@ -5,12 +5,14 @@
 
 mod auth;
 mod file;
+mod form;
 mod key;
 mod load;
 mod place;
 mod redis;
 mod secret;
 mod show;
+mod tls;
 mod upstream;
 mod value;
 
@@ -25,6 +27,7 @@ pub use auth::{Auth, AuthMode};
 pub use load::{Inputs, Loaded, Origin, Problem};
 pub use place::{DatabaseRule, OTHER_DATABASES};
 pub use secret::Secret;
+pub use tls::{ChannelBinding, ClientCertificate, Root, SslMode, Tls, TlsVersion, UpstreamTls};
 pub use upstream::{Host, Upstream};
 pub use value::BadValue;
 
@@ -45,6 +48,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Bounds on what clients may take.
     pub limits: Limits,
+    /// Encryption of what goes to and from clients.
+    pub tls: Tls,
     /// Who decides that a client is who it says.
     pub auth: Auth,
     /// Where clients are taken that ask for a database, by its name; `*` stands for all others.
@@ -258,6 +263,7 @@ impl Default for Config {
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 6433))),
             drain_timeout: Duration::from_secs(30),
             limits: Limits::default(),
+            tls: Tls::default(),
             auth: Auth::default(),
             databases: BTreeMap::new(),
             pool: Pool::default(),

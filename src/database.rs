@@ -18,13 +18,14 @@ use crate::analysis::catalog::Catalog;
 use crate::analysis::{Dialect, ReadSet, Verdict, WriteSet};
 use crate::cache::key::StatementId;
 use crate::catalog;
-use crate::config::{Config, Host, Ttl, Upstream};
+use crate::config::{Config, Ttl, Upstream};
 use crate::freshness::Tag;
 use crate::freshness::server::Server;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::{Slot, Stamp};
 use crate::observe::{Counter, Metrics};
 use crate::reason::Reason;
+use crate::upstream::control::{self, ControlError};
 
 /// How long the catalog is left alone when others hold locks on what it is read from.
 const LOCKED_PAUSE: Duration = Duration::from_millis(100);
@@ -343,11 +344,9 @@ impl Database {
         let Some(stamp) = self.freshness.words().stamp(Slot::CATALOG) else {
             return Ok(());
         };
-        let (client, connection) = control_config(&self.origin.upstream, self.name())
-            .connect(tokio_postgres::NoTls)
+        let (client, driver) = control::connect(&self.origin.upstream, self.name())
             .await
-            .map_err(|error| describe(&error))?;
-        let driver = tokio::spawn(connection);
+            .map_err(|error| error.to_string())?;
         let loaded = catalog::load(&client).await;
         drop(client);
         let _ = driver.await;
@@ -357,7 +356,7 @@ impl Database {
                 tokio::time::sleep(LOCKED_PAUSE).await;
                 return Ok(());
             }
-            Err(error) => return Err(describe(&error)),
+            Err(error) => return Err(ControlError::from(error).to_string()),
         };
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
         self.snapshot.store(Some(Arc::new(Snapshot {
@@ -367,30 +366,4 @@ impl Database {
         })));
         Ok(())
     }
-}
-
-/// How the proxy itself logs in to a database of the server.
-#[must_use]
-pub fn control_config(upstream: &Upstream, database: &str) -> tokio_postgres::Config {
-    let mut config = tokio_postgres::Config::new();
-    match &upstream.host {
-        Host::Tcp(host) => config.host(host),
-        Host::UnixSocket(path) => config.host_path(path),
-    };
-    config
-        .port(upstream.port)
-        .user(&upstream.user)
-        .dbname(database)
-        .application_name("pgkeel")
-        .connect_timeout(Duration::from_secs(5));
-    if let Some(password) = &upstream.password {
-        config.password(password.expose());
-    }
-    config
-}
-
-/// The whole of an error, with what the server said.
-fn describe(error: &tokio_postgres::Error) -> String {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

@@ -2,24 +2,25 @@
 
 pub mod listener;
 mod login;
+mod opening;
 mod passthrough;
 mod proof;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use listener::Listener;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use opening::Newcomer;
+use tokio::io::AsyncWriteExt;
 
 use crate::clients::{Admission, Refusal};
 use crate::config::AuthMode;
 use crate::observe::Counter;
-use crate::protocol::backend::{Severity, write_error};
-use crate::protocol::startup::{self, CancelKey, Packet, Startup};
+use crate::protocol::startup::{CancelKey, Packet, Startup};
 use crate::services::Services;
 use crate::session::Session;
-use crate::upstream::socket::Socket;
+use crate::transport::Acceptor;
+use crate::transport::Plain;
 
 /// How long a client may take to say who it is.
 const STARTUP_LIMIT: Duration = Duration::from_secs(60);
@@ -31,13 +32,13 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(60);
 const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Accepts clients for as long as the listener lives.
-pub async fn accept(listener: Listener, services: Arc<Services>) {
+pub async fn accept(listener: Listener, acceptor: Arc<Acceptor>, services: Arc<Services>) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let services = Arc::clone(&services);
+                let (acceptor, services) = (Arc::clone(&acceptor), Arc::clone(&services));
                 tokio::spawn(async move {
-                    if let Err(error) = serve(socket, services).await {
+                    if let Err(error) = serve(socket, &acceptor, services).await {
                         tracing::debug!(%peer, "connection ended before a session began: {error}");
                     }
                 });
@@ -51,63 +52,15 @@ pub async fn accept(listener: Listener, services: Arc<Services>) {
     }
 }
 
-/// A client that has not logged in yet.
-struct Newcomer {
-    socket: Socket,
-    inbox: BytesMut,
-}
-
-impl Newcomer {
-    /// The first packet that is not about encryption, which is not offered.
-    async fn first_packet(&mut self) -> std::io::Result<Option<Packet>> {
-        loop {
-            match startup::read(&self.inbox) {
-                Ok(Some((packet, length))) => {
-                    let _ = self.inbox.split_to(length);
-                    match packet {
-                        Packet::SslRequest | Packet::GssEncRequest => {
-                            self.socket.write_all(b"N").await?
-                        }
-                        packet @ (Packet::Cancel(_) | Packet::Startup(_)) => {
-                            return Ok(Some(packet));
-                        }
-                    }
-                }
-                Ok(None) => {
-                    if self.socket.read_buf(&mut self.inbox).await? == 0 {
-                        return Ok(None);
-                    }
-                }
-                Err(malformed) => {
-                    self.refuse(malformed.sqlstate(), &malformed.to_string())
-                        .await?;
-                    return Ok(None);
-                }
-            }
-        }
-    }
-
-    /// Turns the client away with a FATAL error.
-    async fn refuse(&mut self, sqlstate: &str, message: &str) -> std::io::Result<()> {
-        let mut bytes = Vec::new();
-        write_error(&mut bytes, Severity::Fatal, sqlstate, message);
-        self.socket.write_all(&bytes).await
-    }
-}
-
-async fn serve(socket: Socket, services: Arc<Services>) -> std::io::Result<()> {
-    let mut newcomer = Newcomer {
-        socket,
-        inbox: BytesMut::with_capacity(1024),
-    };
-    let packet = tokio::time::timeout(STARTUP_LIMIT, newcomer.first_packet()).await??;
-    match packet {
-        Some(Packet::Startup(startup)) => greet(newcomer, startup, services).await,
-        Some(Packet::Cancel(key)) => {
+async fn serve(socket: Plain, acceptor: &Acceptor, services: Arc<Services>) -> std::io::Result<()> {
+    let opening = Newcomer::new(socket).first_packet(acceptor);
+    match tokio::time::timeout(STARTUP_LIMIT, opening).await?? {
+        Some((newcomer, Packet::Startup(startup))) => greet(newcomer, startup, services).await,
+        Some((_, Packet::Cancel(key))) => {
             pass_on_cancel(&key, &services).await;
             Ok(())
         }
-        Some(Packet::SslRequest | Packet::GssEncRequest) | None => Ok(()),
+        Some((_, Packet::SslRequest | Packet::GssEncRequest)) | None => Ok(()),
     }
 }
 
@@ -123,6 +76,10 @@ async fn greet(
                 "no PostgreSQL user name specified in startup packet",
             )
             .await;
+    }
+    if let Some(objection) = newcomer.objection(&services.config.tls, &startup) {
+        services.metrics.add(Counter::ClientsRejected, 1);
+        return newcomer.refuse("28000", &objection).await;
     }
     let admission = match services.clients.admit() {
         Ok(admission) => admission,

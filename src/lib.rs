@@ -26,6 +26,7 @@ pub mod database;
 pub mod cache;
 pub mod freshness;
 
+pub mod transport;
 pub mod upstream;
 
 pub mod admin;

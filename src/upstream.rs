@@ -5,11 +5,13 @@
 
 pub mod cancel;
 pub mod connection;
+pub mod control;
 pub mod kind;
 pub mod lease;
 pub mod login;
 pub mod pool;
 pub mod pools;
+mod scram;
 pub mod server;
 pub mod settings;
 pub mod socket;

@@ -30,10 +30,11 @@ const LAYERS: &[&[&str]] = &[
     &["session"],
     &["services"],
     &["clients"],
-    &["database", "upstream"],
+    &["database"],
+    &["upstream"],
     &["cache", "catalog"],
     &["freshness", "observe"],
-    &["analysis", "auth", "protocol"],
+    &["analysis", "auth", "protocol", "transport"],
     &["config"],
     &["error", "reason"],
 ];

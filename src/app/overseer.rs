@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::database::control_config;
 use crate::freshness::window::{Backend, Orphans};
 use crate::services::Services;
+use crate::upstream::control::{self, ControlError};
 use crate::upstream::pool::MAINTENANCE_INTERVAL;
 use crate::upstream::server::Server;
 use crate::upstream::socket::Socket;
@@ -108,12 +108,9 @@ impl Living {
     }
 }
 
-async fn living_backends(server: &Server) -> Result<Living, tokio_postgres::Error> {
+async fn living_backends(server: &Server) -> Result<Living, ControlError> {
     let upstream = &server.upstream;
-    let (client, connection) = control_config(upstream, &upstream.database)
-        .connect(tokio_postgres::NoTls)
-        .await?;
-    let driver = tokio::spawn(connection);
+    let (client, driver) = control::connect(upstream, &upstream.database).await?;
     let rows = client
         .query(
             "SELECT a.pid, pg_catalog.timestamptz_send(a.backend_start), \

@@ -1,27 +1,38 @@
 //! The client's side of logins: the proxy proves to the server that a role may come in, without its password.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::scram::{Key, Keys};
 
 /// What a client says that knows nothing of channel binding and asks for no other identity.
-const HEADER: &str = "n,,";
+const UNBOUND: &str = "n,,";
 
-/// The same, in base64.
-const HEADER_BASE64: &str = "biws";
+/// What it says when it binds its proof to the server's certificate.
+const BOUND: &str = "p=tls-server-end-point,,";
 
 /// A SCRAM-SHA-256 login under way.
 #[derive(Debug)]
 pub struct Exchange {
     keys: Keys,
+    header: &'static str,
+    /// The header, and behind it what the proof is bound to, in base64.
+    binding: String,
     first_bare: String,
     nonce: String,
     signature: Option<Key>,
 }
 
 impl Exchange {
-    /// A login with recovered keys. `nonce` is our half of it: fresh, random and printable.
+    /// A login with recovered keys. `nonce` is our half of it: fresh, random and printable. `end_point` is the hash of the
+    /// server's certificate, if the proof is to be bound to it.
     #[must_use]
-    pub fn new(keys: Keys, nonce: String) -> Self {
+    pub fn new(keys: Keys, nonce: String, end_point: Option<&[u8]>) -> Self {
+        let header = if end_point.is_some() { BOUND } else { UNBOUND };
+        let binding = [header.as_bytes(), end_point.unwrap_or_default()].concat();
         Self {
+            header,
+            binding: STANDARD.encode(binding),
             first_bare: format!("n=,r={nonce}"),
             keys,
             nonce,
@@ -32,7 +43,7 @@ impl Exchange {
     /// Our first message.
     #[must_use]
     pub fn first(&self) -> String {
-        format!("{HEADER}{}", self.first_bare)
+        format!("{}{}", self.header, self.first_bare)
     }
 
     /// Our proof, for the server's first message. `None`: the keys are not those of the password that the server
@@ -49,7 +60,7 @@ impl Exchange {
         if !is_ours || salt != verifier.salt || iterations != verifier.iterations {
             return None;
         }
-        let without_proof = format!("c={HEADER_BASE64},r={nonce}");
+        let without_proof = format!("c={},r={nonce}", self.binding);
         let auth_message = format!("{},{server_first},{without_proof}", self.first_bare);
         let auth_message = auth_message.as_bytes();
         let proof = self

@@ -264,21 +264,19 @@ mod tests {
 
     #[test]
     fn who_knows_the_password_gives_its_key_away() {
-        let keys = login(
-            exchange(None),
-            "pencil",
-            ChannelBinding::unsupported(),
-            PLAIN,
-        )
-        .unwrap();
+        let unsupported = ChannelBinding::unsupported();
+        let keys = login(exchange(None), "pencil", unsupported, PLAIN).unwrap();
         // With the key alone the proxy logs in to a server that keeps the same verifier.
-        let mut machine = client::Exchange::new(keys, "client".to_owned());
-        let mut server = exchange(None);
-        let first = server.first(machine.first().as_bytes()).unwrap();
-        let answer = machine.answer(first.as_bytes()).unwrap();
-        let (last, _) = server.last(answer.as_bytes()).unwrap();
-        assert!(machine.is_from_server(last.as_bytes()));
-        assert!(!machine.is_from_server(b"v=AAAA"));
+        for (end_point, mechanism) in [(None, PLAIN), (Some(&b"hash"[..]), BINDING)] {
+            let mut machine = client::Exchange::new(keys.clone(), "client".to_owned(), end_point);
+            let mut server = exchange(end_point);
+            server.choose(mechanism.as_bytes()).unwrap();
+            let first = server.first(machine.first().as_bytes()).unwrap();
+            let answer = machine.answer(first.as_bytes()).unwrap();
+            let (last, _) = server.last(answer.as_bytes()).unwrap();
+            assert!(machine.is_from_server(last.as_bytes()));
+            assert!(!machine.is_from_server(b"v=AAAA"));
+        }
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! Every key of the configuration, once: its name, its other sources, how it is read and how it is shown.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use toml::Value;
 
 use super::{
-    AuthMode, Config, LogFormat, LogLevel, TableRule, Ttl, Upstream, auth, place, redis,
-    value::{
-        BadValue, BareUnit, Raw, address, boolean, choice, duration, duration_text, size,
-        size_text, text, whole,
+    AuthMode, ClientCertificate, Config, LogFormat, LogLevel, TableRule, TlsVersion, auth,
+    form::{
+        count, key_prefix, length, put, show_choice, show_count, show_duration, show_size,
+        show_ttl, timeout, ttl, upstream, version_slots,
     },
+    place, redis,
+    value::{BadValue, BareUnit, Raw, address, boolean, choice, duration, size, whole},
 };
 
 /// One key.
@@ -163,6 +165,51 @@ pub(super) const KEYS: &[Key] = &[
             )
         },
         show: |config| Some(Value::Integer(config.limits.client_connections_max.into())),
+    },
+    Key {
+        section: "tls",
+        name: "cert_file",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.tls.cert_file, place::path(raw)),
+        show: |config| Some(place::show_path(config.tls.cert_file.as_deref())),
+    },
+    Key {
+        section: "tls",
+        name: "key_file",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.tls.key_file, place::path(raw)),
+        show: |config| Some(place::show_path(config.tls.key_file.as_deref())),
+    },
+    Key {
+        section: "tls",
+        name: "required",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.tls.required, boolean(raw)),
+        show: |config| Some(Value::Boolean(config.tls.required)),
+    },
+    Key {
+        section: "tls",
+        name: "min_version",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.tls.min_version, choice(raw, TlsVersion::NAMES)),
+        show: |config| show_choice(config.tls.min_version, TlsVersion::NAMES),
+    },
+    Key {
+        section: "tls",
+        name: "client_ca_file",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.tls.client_ca_file, place::path(raw)),
+        show: |config| Some(place::show_path(config.tls.client_ca_file.as_deref())),
+    },
+    Key {
+        section: "tls",
+        name: "client_certificate",
+        elsewhere: Nowhere,
+        set: |config, raw| {
+            let names = ClientCertificate::NAMES;
+            put(&mut config.tls.client_certificate, choice(raw, names))
+        },
+        show: |config| show_choice(config.tls.client_certificate, ClientCertificate::NAMES),
     },
     Key {
         section: "auth",
@@ -368,78 +415,6 @@ pub(super) fn join(section: &str, name: &str) -> String {
     } else {
         format!("{section}.{name}")
     }
-}
-
-// === Reading ===
-
-fn put<T>(field: &mut T, value: Result<T, BadValue>) -> Result<(), BadValue> {
-    value.map(|value| *field = value)
-}
-
-fn count(raw: &Raw, range: RangeInclusive<u64>) -> Result<u32, BadValue> {
-    whole(raw, range)
-        .map(|number| u32::try_from(number).expect("every range of a count ends within 32 bits"))
-}
-
-fn length(number: Result<u64, BadValue>) -> Result<usize, BadValue> {
-    number
-        .map(|number| usize::try_from(number).expect("every range of a length ends within 32 bits"))
-}
-
-fn timeout(raw: &Raw) -> Result<Duration, BadValue> {
-    duration(raw, BareUnit::Seconds, Duration::from_millis(1))
-}
-
-fn ttl(raw: &Raw) -> Result<Ttl, BadValue> {
-    duration(raw, BareUnit::Seconds, Duration::ZERO).map(Ttl::from)
-}
-
-/// A connection URL. The error never repeats it, for it may hold a password.
-fn upstream(raw: &Raw) -> Result<Upstream, BadValue> {
-    text(raw, "a PostgreSQL URL in quotes")?.parse()
-}
-
-fn version_slots(raw: &Raw) -> Result<usize, BadValue> {
-    let slots = whole(raw, 1 << 10..=1 << 26)
-        .ok()
-        .filter(|slots| slots.is_power_of_two());
-    length(slots.ok_or_else(|| BadValue::is(raw, "a power of two from 1024 to 67108864")))
-}
-
-fn key_prefix(raw: &Raw) -> Result<String, BadValue> {
-    let expected = "at most 64 characters without spaces, such as \"pgkeel:\"";
-    let prefix = text(raw, expected)?;
-    let fits = prefix.len() <= 64 && prefix.chars().all(|c| c.is_ascii_graphic());
-    if fits {
-        Ok(prefix.to_owned())
-    } else {
-        Err(BadValue::is(raw, expected))
-    }
-}
-
-// === Showing ===
-
-fn show_duration(duration: Duration) -> Value {
-    Value::String(duration_text(duration))
-}
-
-fn show_ttl(ttl: Ttl) -> Value {
-    show_duration(ttl.duration().unwrap_or_default())
-}
-
-fn show_size(bytes: u64) -> Value {
-    Value::String(size_text(bytes))
-}
-
-fn show_count(count: usize) -> Value {
-    Value::Integer(i64::try_from(count).expect("every count was read from a 64-bit integer"))
-}
-
-fn show_choice<T: PartialEq>(choice: T, names: &[(&str, T)]) -> Option<Value> {
-    names
-        .iter()
-        .find(|(_, named)| *named == choice)
-        .map(|(name, _)| Value::String((*name).to_owned()))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{
     file::{self, Target},
     key::{KEYS, Key, TABLE_KEYS, TABLES},
     place::{self, DATABASE_KEYS, DATABASES},
+    tls,
     value::{BadValue, Raw},
 };
 
@@ -267,7 +268,8 @@ fn reconcile(loaded: &mut Loaded) -> Result<(), Problem> {
             ),
         });
     }
-    place::check(&loaded.config).map_err(|(key, bad)| Problem::Value {
+    let checked = place::check(&loaded.config).and_then(|()| tls::check(&loaded.config));
+    checked.map_err(|(key, bad)| Problem::Value {
         origin: loaded.origin(&key).clone(),
         key,
         bad,
@@ -572,8 +574,8 @@ mod tests {
         (
             "",
             &[],
-            &[("--upstream", "postgres://h?sslmode=require")],
-            "--upstream: upstream asks for sslmode=require, but TLS",
+            &[("--upstream", "postgres://h?sslmode=verify-ca")],
+            "--upstream: upstream asks for the server's certificate to be verified",
         ),
         (
             "",

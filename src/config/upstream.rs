@@ -1,13 +1,13 @@
 //! The PostgreSQL server behind the proxy, read from a connection URL.
 //!
 //! The grammar is that of PostgreSQL's "Connection URIs" (libpq, section "Connection Strings"), less what this
-//! version cannot do: several hosts and TLS. Such a URL is refused, never half obeyed.
+//! version cannot do, such as several hosts. Such a URL is refused, never half obeyed.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::{secret::Secret, value::BadValue};
+use super::{secret::Secret, tls::UpstreamTls, value::BadValue};
 
 /// The example every error about a URL ends with.
 const EXAMPLE: &str = "postgres://user:password@host:5432/database";
@@ -41,17 +41,19 @@ pub struct Upstream {
     pub password: Option<Secret>,
     /// The database of the proxy's own connections.
     pub database: String,
+    /// Whether and how connections are encrypted.
+    pub tls: UpstreamTls,
 }
 
 impl Upstream {
-    /// The URL, with the password, for a PostgreSQL client library. It asks for no TLS.
+    /// The URL, with the password.
     #[must_use]
     pub fn url(&self) -> String {
         let password = self
             .password
             .as_ref()
             .map(|password| encode(password.expose()));
-        format!("{}?sslmode=disable", self.assemble(password.as_deref()))
+        self.assemble(password.as_deref())
     }
 
     /// The URL for logs and pages: the password reads `***`.
@@ -65,12 +67,17 @@ impl Upstream {
         let password = password
             .map(|password| format!(":{password}"))
             .unwrap_or_default();
-        format!(
+        let mut url = format!(
             "postgres://{user}{password}@{}:{}/{}",
             self.host,
             self.port,
             encode(&self.database)
-        )
+        );
+        for (number, (name, value)) in self.tls.parameters().into_iter().enumerate() {
+            url.push(if number == 0 { '?' } else { '&' });
+            url.push_str(&format!("{name}={}", encode(&value)));
+        }
+        url
     }
 }
 
@@ -96,6 +103,7 @@ impl Default for Upstream {
             user: "postgres".to_owned(),
             password: None,
             database: "postgres".to_owned(),
+            tls: UpstreamTls::default(),
         }
     }
 }
@@ -124,6 +132,8 @@ impl FromStr for Upstream {
             user: decode(user)?,
             password: password.map(decode).transpose()?,
             database: decode(database)?,
+            tls: UpstreamTls::default(),
+            names_mode: false,
         };
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -142,6 +152,8 @@ struct Parts {
     user: String,
     password: Option<String>,
     database: String,
+    tls: UpstreamTls,
+    names_mode: bool,
 }
 
 impl Parts {
@@ -151,13 +163,15 @@ impl Parts {
             "host" => self.host = value,
             "password" => self.password = Some(value),
             "port" => self.port = value,
-            "sslmode" => plain_connection(&value)?,
             "user" => self.user = value,
-            unknown => {
-                return Err(BadValue::new(
-                    format!("has the parameter {unknown:?}, which pgkeel does not support"),
-                    "only dbname, host, password, port, sslmode and user after the \"?\"",
-                ));
+            name => {
+                self.names_mode |= name == "sslmode";
+                return self.tls.set(name, &value).unwrap_or_else(|| {
+                    Err(BadValue::new(
+                        format!("has the parameter {name:?}, which pgkeel does not support"),
+                        "only dbname, host, password, port, user and those of TLS after the \"?\"",
+                    ))
+                });
             }
         }
         Ok(())
@@ -199,25 +213,8 @@ impl Parts {
             user,
             password,
             database,
+            tls: self.tls.finish(self.names_mode)?,
         })
-    }
-}
-
-/// Accepts the modes that allow a connection without TLS.
-fn plain_connection(mode: &str) -> Result<(), BadValue> {
-    const EXPECTED: &str = "sslmode=disable, allow or prefer";
-    match mode {
-        "allow" | "disable" | "prefer" => Ok(()),
-        "require" | "verify-ca" | "verify-full" => Err(BadValue::new(
-            format!(
-                "asks for sslmode={mode}, but TLS to the server is not supported by this version"
-            ),
-            EXPECTED,
-        )),
-        unknown => Err(BadValue::new(
-            format!("has the unknown sslmode {unknown:?}"),
-            EXPECTED,
-        )),
     }
 }
 
@@ -264,6 +261,7 @@ fn decode(text: &str) -> Result<String, BadValue> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tls::{Root, SslMode};
     use super::*;
 
     fn parse(url: &str) -> Upstream {
@@ -290,6 +288,7 @@ mod tests {
                 user: "app@corp".to_owned(),
                 password: Some(Secret::new("p/w:%")),
                 database: "my db".to_owned(),
+                tls: UpstreamTls::default(),
             }
         );
     }
@@ -349,16 +348,24 @@ mod tests {
                 "IPv6 address that does not end",
             ),
             (
-                "postgres://u:s3cret@h/d?sslmode=require",
-                "TLS to the server is not supported by this version",
+                "postgres://u:s3cret@h/d?sslmode=verify-full",
+                "without saying whose to trust; expected sslrootcert=",
             ),
             (
-                "postgres://u:s3cret@h/d?sslmode=verify-full",
-                "TLS to the server is not supported by this version",
+                "postgres://u:s3cret@h/d?sslmode=require&sslrootcert=system",
+                "expected sslmode=verify-full with sslrootcert=system",
             ),
             (
                 "postgres://u:s3cret@h/d?sslmode=on",
-                "unknown sslmode \"on\"; expected sslmode=disable, allow or prefer",
+                "unknown sslmode \"on\"; expected sslmode=disable, allow, prefer, require, verify-ca or verify-full",
+            ),
+            (
+                "postgres://u:s3cret@h/d?sslnegotiation=direct",
+                "sslnegotiation=direct with a weak sslmode",
+            ),
+            (
+                "postgres://u:s3cret@h/d?sslcert=/a",
+                "names only one of sslcert and sslkey",
             ),
             (
                 "postgres://u:s3cret@h/d?schema=x",
@@ -377,6 +384,21 @@ mod tests {
             assert!(refusal.contains(part), "{url}: {refusal}");
             assert!(!refusal.contains("s3cret"), "{url}: {refusal}");
         }
+    }
+
+    #[test]
+    fn what_it_says_of_tls_is_what_libpq_would_read() {
+        let tls = |query: &str| parse(&format!("postgres://u@h/d?{query}")).tls;
+        assert_eq!(tls("").mode, SslMode::Prefer);
+        assert_eq!(tls("sslmode=require").root, Root::None);
+        let known = tls("sslmode=require&sslrootcert=/ca");
+        assert_eq!(known.mode, SslMode::VerifyCa);
+        assert_eq!(known.root, Root::File("/ca".into()));
+        assert_eq!(tls("sslrootcert=system").mode, SslMode::VerifyFull);
+        assert_eq!(tls("sslrootcert=/ca").root, Root::None);
+        let url = "postgres://u@h:1/d?sslmode=verify-full&sslnegotiation=direct&sslrootcert=%2Fca%20s&sslcert=%2Fc\
+            &sslkey=%2Fk&sslsni=0&ssl_min_protocol_version=TLSv1.3&channel_binding=require";
+        assert_eq!(parse(url).url(), url);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::upstream::socket::Socket;
+use crate::transport::Plain;
 
 /// Where clients connect.
 pub struct Listener {
@@ -49,7 +49,7 @@ impl Listener {
     }
 
     /// The next client, and where it comes from.
-    pub(super) async fn accept(&self) -> io::Result<(Socket, String)> {
+    pub(super) async fn accept(&self) -> io::Result<(Plain, String)> {
         let unix = async {
             match &self.unix {
                 Some((listener, _)) => listener.accept().await,
@@ -59,11 +59,11 @@ impl Listener {
         tokio::select! {
             accepted = self.tcp.accept() => {
                 let (stream, peer) = accepted?;
-                Ok((Socket::accepted(stream), peer.to_string()))
+                Ok((Plain::accepted(stream), peer.to_string()))
             }
             accepted = unix => {
                 let (stream, _) = accepted?;
-                Ok((Socket::Unix(stream), "[local]".to_owned()))
+                Ok((Plain::Unix(stream), "[local]".to_owned()))
             }
         }
     }

@@ -8,12 +8,13 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use postgres_protocol::authentication::sasl::SCRAM_SHA_256_PLUS;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Newcomer;
 use crate::config::Secret;
 use crate::observe::Counter;
-use crate::protocol::backend::{self, write_backend_key_data, write_parameter_status};
+use crate::protocol::backend::{self, Severity, write_backend_key_data, write_parameter_status};
 use crate::protocol::frame;
 use crate::protocol::frontend::{self, split_cstring};
 use crate::protocol::startup::{CancelKey, Startup};
@@ -185,6 +186,10 @@ pub(super) async fn relay_challenges(
     greeter: &mut Greeter,
 ) -> Result<Option<Credentials>, Failure> {
     let mut learned = Some(Credentials::Trusted);
+    let binding = Binding {
+        with_client: newcomer.handshake.end_point.clone(),
+        with_server: greeter.end_point(),
+    };
     loop {
         let (tag, message) = greeter.next().await?;
         if tag == backend::ERROR_RESPONSE {
@@ -197,6 +202,12 @@ pub(super) async fn relay_challenges(
         if challenge == Some(Challenge::Ok) {
             return Ok(learned);
         }
+        let binds = challenge == Some(Challenge::Sasl) && binding.cannot_be_relayed();
+        let message = if binds {
+            without_binding(message)
+        } else {
+            message
+        };
         newcomer
             .socket
             .write_all(&message)
@@ -209,6 +220,9 @@ pub(super) async fn relay_challenges(
             answer = next_answer(newcomer) => answer.map_err(Failure::Client)?,
             spoken = greeter.next() => return Err(out_of_patience(spoken)),
         };
+        if binds && believes_in_none(&answer) {
+            return Err(binding_refused());
+        }
         learned = match (challenge, split_cstring(&answer[frame::HEADER..])) {
             (Some(Challenge::Cleartext), Some((password, _))) => std::str::from_utf8(password)
                 .ok()
@@ -218,6 +232,57 @@ pub(super) async fn relay_challenges(
         greeter.send(&answer).await?;
     }
 }
+
+/// What a SCRAM proof is bound to on either side of the proxy.
+struct Binding {
+    with_client: Option<Vec<u8>>,
+    with_server: Option<Vec<u8>>,
+}
+
+impl Binding {
+    /// A proof over one connection is no proof over another, unless both show the same certificate.
+    fn cannot_be_relayed(&self) -> bool {
+        self.with_server.is_some() && self.with_client != self.with_server
+    }
+}
+
+/// The server's list of mechanisms, without the one that binds the proof to its certificate.
+fn without_binding(message: BytesMut) -> BytesMut {
+    let names = &message[frame::HEADER + 4..];
+    let mut list = SASL.to_be_bytes().to_vec();
+    for name in names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        if name != SCRAM_SHA_256_PLUS.as_bytes() {
+            list.extend_from_slice(name);
+            list.push(0);
+        }
+    }
+    list.push(0);
+    let mut out = Vec::with_capacity(message.len());
+    frontend::write(&mut out, backend::AUTHENTICATION, &[&list]);
+    BytesMut::from(&out[..])
+}
+
+/// Does the client say that it could bind its proof, but that the server cannot? The server can, and takes that for
+/// an attack.
+fn believes_in_none(answer: &[u8]) -> bool {
+    let said = split_cstring(&answer[frame::HEADER..]).and_then(|(_, rest)| rest.get(4..));
+    said.is_some_and(|first| first.starts_with(b"y,"))
+}
+
+fn binding_refused() -> Failure {
+    let text = "SCRAM channel binding cannot be relayed: the proxy and the server show different certificates; connect \
+                with channel_binding=disable, or configure the proxy with auth.mode = \"scram\"";
+    tracing::warn!("a login was refused: {text}");
+    let mut message = Vec::new();
+    backend::write_error(&mut message, Severity::Fatal, "28000", text);
+    Failure::Server(Error::Refused(message.into()))
+}
+
+/// The code of AuthenticationSASL.
+const SASL: u32 = 10;
 
 /// The server did not wait for the client's answer (`authentication_timeout`). It need not say why, and neither
 /// do we; that is no sign of trouble with the server.

@@ -95,7 +95,8 @@ async fn open(
         };
         let startup = startup.clone().plain();
         let mut greeter = Greeter::start(&route.upstream, &startup, limit).await?;
-        authenticate(&mut greeter, &startup, &proven.credentials).await?;
+        let binding = route.upstream.tls.channel_binding;
+        authenticate(&mut greeter, &startup, &proven.credentials, binding).await?;
         greeter
     } else {
         let mut greeter = Greeter::start(&route.upstream, startup, limit).await?;

@@ -196,8 +196,7 @@ async fn negotiate(
 }
 
 async fn challenge(newcomer: &mut Newcomer, proof: &Proof) -> Result<Credentials, Fault> {
-    // The hash of our certificate would stand here: no connection has TLS yet.
-    let end_point = None;
+    let end_point = newcomer.handshake.end_point.clone();
     match proof {
         Proof::Scram(verifier, password) => {
             let exchange = Exchange::new(verifier.clone(), nonce(), end_point);

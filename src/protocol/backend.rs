@@ -173,6 +173,14 @@ pub fn write_error(out: &mut Vec<u8>, severity: Severity, sqlstate: &str, messag
     finish(out, at);
 }
 
+/// Appends a FATAL error in the layout of the protocol before 3.0, which knew no lengths and no fields.
+pub fn write_error_before_3(out: &mut Vec<u8>, message: &str) {
+    out.push(ERROR_RESPONSE);
+    out.extend_from_slice(b"FATAL:  ");
+    out.extend_from_slice(message.as_bytes());
+    out.extend_from_slice(b"\n\0");
+}
+
 /// Appends a CommandComplete with the given tag.
 pub fn write_command_complete(out: &mut Vec<u8>, tag: &str) {
     let at = begin(out, COMMAND_COMPLETE);

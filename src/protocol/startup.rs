@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::frontend::split_cstring;
-
 /// The longest start-up packet PostgreSQL accepts (`MAX_STARTUP_PACKET_LENGTH`).
 pub const LENGTH_MAX: usize = 10_000;
+
+/// An SSLRequest as it goes over the wire.
+pub const SSL_REQUEST_PACKET: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 const CANCEL_REQUEST: u32 = 80_877_102;
 const SSL_REQUEST: u32 = 80_877_103;
@@ -38,6 +39,18 @@ pub enum Malformed {
 }
 
 impl Malformed {
+    /// An SSLRequest that was answered already: PostgreSQL takes another for a version.
+    pub const SSL_REQUEST: Self = Self::Version {
+        major: 1234,
+        minor: 5679,
+    };
+
+    /// A GSSENCRequest, likewise.
+    pub const GSSENC_REQUEST: Self = Self::Version {
+        major: 1234,
+        minor: 5680,
+    };
+
     /// The SQLSTATE that PostgreSQL gives.
     #[must_use]
     pub const fn sqlstate(&self) -> &'static str {
@@ -208,20 +221,29 @@ pub fn read(buffer: &[u8]) -> Result<Option<(Packet, usize)>, Malformed> {
     Ok(Some((packet, length)))
 }
 
-fn parameters(mut body: &[u8]) -> Result<Parameters, Malformed> {
-    let mut parameters = Vec::new();
-    loop {
-        let (name, rest) = split_cstring(body).ok_or(Malformed::Layout)?;
-        if name.is_empty() {
-            return if rest.is_empty() {
-                Ok(parameters)
-            } else {
-                Err(Malformed::Layout)
-            };
+/// As PostgreSQL reads them (`ProcessStartupPacket`): the packet is taken to end with one NUL more than it has, a name
+/// without a value ends the list, and only then is the end looked at.
+fn parameters(body: &[u8]) -> Result<Parameters, Malformed> {
+    let until_nul = |at: usize| {
+        let rest = &body[at..];
+        let length = rest.iter().position(|byte| *byte == 0);
+        &rest[..length.unwrap_or(rest.len())]
+    };
+    let (mut parameters, mut at) = (Vec::new(), 0);
+    while at < body.len() {
+        let name = until_nul(at);
+        let value_at = at + name.len() + 1;
+        if name.is_empty() || value_at >= body.len() {
+            break;
         }
-        let (value, rest) = split_cstring(rest).ok_or(Malformed::Layout)?;
+        let value = until_nul(value_at);
         parameters.push((name.into(), value.into()));
-        body = rest;
+        at = value_at + value.len() + 1;
+    }
+    if at + 1 == body.len() {
+        Ok(parameters)
+    } else {
+        Err(Malformed::Layout)
     }
 }
 
@@ -274,7 +296,11 @@ mod tests {
         assert_eq!(read(&[0, 0, 0, 7, 0, 3, 0]), Err(Malformed::Length));
         assert_eq!(read(&[0xff, 0, 0, 9]), Err(Malformed::Length));
         assert_eq!(
-            read(&[0, 0, 0, 9, 0, 3, 0, 0, b'x']),
+            read(&[0, 0, 0, 10, 0, 3, 0, 0, b'x', b'y']),
+            Err(Malformed::Layout)
+        );
+        assert_eq!(
+            read(&[0, 0, 0, 11, 0, 3, 0, 0, 0, b'x', 0]),
             Err(Malformed::Layout)
         );
         assert_eq!(

@@ -20,9 +20,9 @@ use crate::auth::scram;
 use crate::auth::user_file;
 use crate::auth::verifier::{Md5Hash, Verifier};
 use crate::config::{self, Secret};
-use crate::database::control_config;
 use crate::protocol::backend::{Severity, write_error};
 use crate::upstream::Error;
+use crate::upstream::control::{self, ControlError};
 use crate::upstream::server::Server;
 
 /// How long the server may take to tell what it knows of a role.
@@ -315,11 +315,9 @@ impl Control {
             return Ok(Arc::clone(ready));
         }
         let upstream = &server.upstream;
-        let (client, connection) = control_config(upstream, &upstream.database)
-            .connect(tokio_postgres::NoTls)
+        let (client, _) = control::connect(upstream, &upstream.database)
             .await
-            .map_err(|error| not_connected(server, &error))?;
-        tokio::spawn(connection);
+            .map_err(|error| not_connected(server, error))?;
         let prepared = async {
             let types = [Type::TEXT, Type::TEXT];
             let state = client.prepare_typed(STATE_QUERY, &types).await?;
@@ -417,12 +415,14 @@ fn cut(name: &str) -> &str {
 }
 
 /// The control connection cannot be had. What concerns everybody is told to the client as the server says it.
-fn not_connected(server: &Server, error: &tokio_postgres::Error) -> Error {
-    let Some(told) = error.as_db_error() else {
+fn not_connected(server: &Server, error: ControlError) -> Error {
+    let told = match &error {
+        ControlError::Tls(_) => None,
+        ControlError::Postgres(error) => error.as_db_error(),
+    };
+    let Some(told) = told else {
         server.note_reachable(false);
-        let cause =
-            std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-        return Error::Unreachable(io::Error::other(cause));
+        return Error::Unreachable(io::Error::other(error));
     };
     let concerns_all = ["53", "57"]
         .iter()

@@ -480,7 +480,7 @@ impl Connection {
     }
 
     /// Says goodbye, without waiting.
-    pub(super) fn terminate(&self) {
+    pub(super) fn terminate(&mut self) {
         let _ = self.socket.try_write(&frontend::TERMINATE_MESSAGE);
     }
 }

@@ -40,7 +40,7 @@ impl std::fmt::Debug for Place {
 
 impl Connection {
     /// Ends the connection and gives its place to the caller.
-    pub(super) fn close(self: Box<Self>) -> Place {
+    pub(super) fn close(mut self: Box<Self>) -> Place {
         self.terminate();
         let place = self.place;
         place.0.metrics.add(Counter::ServerClosed, 1);

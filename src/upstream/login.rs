@@ -5,23 +5,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Error;
 use super::cancel::CancelTarget;
 use super::connection::{Baseline, Connection, DatabaseId, Parameters, Prepared};
 use super::lease::Place;
+use super::scram::{Scram, end_point, unbound};
 use super::settings::unchanged;
 use super::socket::Socket;
-use crate::auth::client;
 use crate::auth::scram::Keys;
 use crate::auth::verifier::Md5Hash;
-use crate::config::{Secret, Upstream};
+use crate::config::{self, Host, Secret, SslMode, Upstream};
 use crate::freshness::window::Backend;
 use crate::protocol::backend::{self, TransactionStatus};
 use crate::protocol::expect::Expectations;
@@ -61,6 +59,9 @@ pub struct Greeter {
 impl Greeter {
     /// Connects and sends the start-up message.
     ///
+    /// As libpq does, a server that turns the connection away at once, because it is encrypted or because it is not, is
+    /// tried the other way where `sslmode` leaves that open.
+    ///
     /// # Errors
     /// [`Error::Unreachable`].
     pub async fn start(
@@ -68,12 +69,57 @@ impl Greeter {
         startup: &Startup,
         limit: Duration,
     ) -> Result<Self, Error> {
-        let mut socket = Socket::connect(upstream, limit).await?;
+        let socket = Socket::connect(upstream, limit).await?;
+        let is_encrypted = socket.is_encrypted();
+        let mut greeter = Self::start_on(socket, startup).await?;
+        let other_way = match upstream.tls.mode {
+            SslMode::Allow => matches!(upstream.host, Host::Tcp(_)),
+            SslMode::Prefer => is_encrypted,
+            SslMode::Disable | SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => false,
+        };
+        if other_way && greeter.peek().await? == backend::ERROR_RESPONSE {
+            let encrypt = !is_encrypted;
+            let socket = Socket::connect_as(upstream, encrypt, limit).await?;
+            if socket.is_encrypted() == encrypt {
+                greeter = Self::start_on(socket, startup).await?;
+            }
+        }
+        Ok(greeter)
+    }
+
+    async fn start_on(mut socket: Socket, startup: &Startup) -> Result<Self, Error> {
         socket.write_all(&startup.encode()).await?;
         Ok(Self {
             socket,
             inbox: BytesMut::with_capacity(4096),
         })
+    }
+
+    /// The type of the next message.
+    async fn peek(&mut self) -> Result<u8, Error> {
+        while self.inbox.is_empty() {
+            self.receive().await?;
+        }
+        Ok(self.inbox[0])
+    }
+
+    async fn receive(&mut self) -> Result<(), Error> {
+        match self.socket.read_buf(&mut self.inbox).await? {
+            0 => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a SCRAM proof to this server is bound to: its certificate, if the connection is encrypted.
+    #[must_use]
+    pub fn end_point(&self) -> Option<Vec<u8>> {
+        self.socket.server_end_point()
+    }
+
+    /// Is the connection to the server encrypted?
+    #[must_use]
+    pub const fn is_encrypted(&self) -> bool {
+        self.socket.is_encrypted()
     }
 
     /// The next message, whole.
@@ -87,9 +133,7 @@ impl Greeter {
             if let Some(frame) = complete {
                 return Ok((frame.tag, self.inbox.split_to(frame.end)));
             }
-            if self.socket.read_buf(&mut self.inbox).await? == 0 {
-                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-            }
+            self.receive().await?;
         }
     }
 
@@ -285,7 +329,8 @@ pub async fn connect(
     let connecting = async {
         let startup = startup.clone().plain();
         let mut greeter = Greeter::start(upstream, &startup, limit).await?;
-        authenticate(&mut greeter, &startup, credentials).await?;
+        let binding = upstream.tls.channel_binding;
+        authenticate(&mut greeter, &startup, credentials, binding).await?;
         let greeting = greeter.greeting(aside).await?;
         greeter.finish(greeting, place).await
     };
@@ -295,7 +340,8 @@ pub async fn connect(
         .unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// Answers the server's challenges until it is satisfied.
+/// Answers the server's challenges until it is satisfied. A SCRAM proof is bound to the server's certificate, where it
+/// can be and `binding` says so.
 ///
 /// # Errors
 /// [`Error::LoginRequired`] when the credentials are no longer those of the role, or as [`Greeter::next`].
@@ -303,10 +349,12 @@ pub async fn authenticate(
     greeter: &mut Greeter,
     startup: &Startup,
     credentials: &Credentials,
+    binding: config::ChannelBinding,
 ) -> Result<(), Error> {
     let user = startup.parameter("user").unwrap_or_default();
     let out_of_turn = || Error::Protocol("SASL out of turn".into());
-    let mut scram = None;
+    let must_bind = binding == config::ChannelBinding::Require;
+    let (mut scram, mut is_bound) = (None, false);
     loop {
         let (tag, message) = greeter.next().await?;
         let body = &message[frame::HEADER..];
@@ -320,23 +368,32 @@ pub async fn authenticate(
             .ok_or_else(|| Error::Protocol("malformed authentication".into()))?;
         let mut reply = Vec::new();
         match Challenge::read(u32::from_be_bytes(*kind)) {
+            Some(Challenge::Ok) if must_bind && !is_bound => return Err(unbound()),
             Some(Challenge::Ok) => return Ok(()),
+            Some(Challenge::Cleartext | Challenge::Md5) if must_bind => return Err(unbound()),
             Some(Challenge::Cleartext) => {
                 let password = credentials.cleartext()?.as_bytes();
                 frontend::write(&mut reply, frontend::PASSWORD, &[password, b"\0"])
             }
             Some(Challenge::Md5) => {
-                let salt = data
-                    .first_chunk::<4>()
-                    .ok_or_else(|| Error::Protocol("malformed salt".into()))?;
-                let hash = credentials.md5(user, *salt)?;
+                let hash = credentials.md5(user, data)?;
                 frontend::write(&mut reply, frontend::PASSWORD, &[hash.as_bytes(), b"\0"]);
             }
             Some(Challenge::Sasl) => {
-                let machine = Scram::new(credentials)?;
+                let end_point = end_point(greeter, binding, data);
+                is_bound = end_point.is_some();
+                if must_bind && !is_bound {
+                    return Err(unbound());
+                }
+                let mechanism = if is_bound {
+                    SCRAM_SHA_256_PLUS
+                } else {
+                    SCRAM_SHA_256
+                };
+                let machine = Scram::new(credentials, end_point)?;
                 let first = machine.first();
                 let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
-                let parts = [SCRAM_SHA_256.as_bytes(), b"\0", &length, &first];
+                let parts = [mechanism.as_bytes(), b"\0", &length, &first];
                 frontend::write(&mut reply, frontend::PASSWORD, &parts);
                 scram = Some(machine);
             }
@@ -360,7 +417,7 @@ pub async fn authenticate(
 
 impl Credentials {
     /// The password, for a server that asks for nothing less.
-    fn cleartext(&self) -> Result<&str, Error> {
+    pub(super) fn cleartext(&self) -> Result<&str, Error> {
         match self {
             Self::Trusted => Ok(""),
             Self::Password(password) => Ok(password.expose()),
@@ -368,7 +425,9 @@ impl Credentials {
         }
     }
 
-    fn md5(&self, user: &[u8], salt: [u8; 4]) -> Result<String, Error> {
+    fn md5(&self, user: &[u8], data: &[u8]) -> Result<String, Error> {
+        let salt = data.first_chunk::<4>().copied();
+        let salt = salt.ok_or_else(|| Error::Protocol("malformed salt".into()))?;
         match self {
             Self::Md5(hash) => Ok(hash.answer(salt)),
             Self::Scram(_) => Err(needs("md5")),
@@ -385,59 +444,6 @@ fn needs(method: &str) -> Error {
         "the server asks for the method \"{method}\" in pg_hba.conf, which a proof given to the proxy does not \
          answer; use scram-sha-256 there, or auth.mode = \"relay\""
     ))
-}
-
-/// Our side of a SCRAM login, with a password or with the keys that a client's proof gave away.
-enum Scram {
-    Password(ScramSha256),
-    Keys(client::Exchange),
-}
-
-impl Scram {
-    fn new(credentials: &Credentials) -> Result<Self, Error> {
-        match credentials {
-            Credentials::Scram(keys) => {
-                let nonce: [u8; 18] = rand::random();
-                let nonce = STANDARD.encode(nonce);
-                Ok(Self::Keys(client::Exchange::new(keys.clone(), nonce)))
-            }
-            // A role with an MD5 hash has no keys: the hash was the old password's.
-            Credentials::Md5(_) => Err(Error::LoginRequired),
-            Credentials::Trusted | Credentials::Password(_) => {
-                let password = credentials.cleartext()?.as_bytes();
-                let unsupported = ChannelBinding::unsupported();
-                Ok(Self::Password(ScramSha256::new(password, unsupported)))
-            }
-        }
-    }
-
-    fn first(&self) -> Vec<u8> {
-        match self {
-            Self::Password(machine) => machine.message().to_vec(),
-            Self::Keys(exchange) => exchange.first().into_bytes(),
-        }
-    }
-
-    fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, Error> {
-        match self {
-            Self::Password(machine) => {
-                machine.update(challenge)?;
-                Ok(machine.message().to_vec())
-            }
-            Self::Keys(exchange) => exchange
-                .answer(challenge)
-                .map(String::into_bytes)
-                .ok_or(Error::LoginRequired),
-        }
-    }
-
-    fn finish(&mut self, proof: &[u8]) -> Result<(), Error> {
-        match self {
-            Self::Password(machine) => Ok(machine.finish(proof)?),
-            Self::Keys(exchange) if exchange.is_from_server(proof) => Ok(()),
-            Self::Keys(_) => Err(Error::Protocol("the server does not prove itself".into())),
-        }
-    }
 }
 
 /// The kinds of Authentication message.

@@ -3,6 +3,8 @@
 
 mod cancel;
 mod catalog;
+mod certificates;
+mod channel_binding;
 mod checker;
 mod copy;
 mod demo;
@@ -28,6 +30,8 @@ mod settings;
 mod shutdown;
 mod simple_query;
 mod support;
+mod tls_clients;
+mod tls_servers;
 mod twins;
 mod upstream_loss;
 mod virtual_begin;

@@ -1,6 +1,8 @@
 //! Messages that are not what the protocol says: an error or the end, as PostgreSQL has it, and never a hang.
 
 use pgkeel_bench::sandbox::Auth;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::Stage;
 use crate::wire::*;
@@ -164,6 +166,34 @@ async fn bytes_that_come_one_by_one_are_read_as_they_are_meant() {
     }
     assert_eq!(tags(&wire.until_ready().await), "12TDCZ");
     assert_eq!(tags(&wire.until_ready().await), "TDCZ");
+}
+
+/// A client that says goodbye before it has said anything else, and others that make no sense from the start.
+#[tokio::test]
+async fn what_is_no_startup_packet_is_answered_as_the_server_does() {
+    let stage = Stage::builder().auth(Auth::Trust).start().await;
+    for bytes in [
+        b"X\0\0\0\x04".as_slice(),
+        b"\0\0\0\x07\0\x03\0\0",
+        b"\0\0\0\x09\0\x03\0\0x",
+        b"\0\0\0\x08\0\x02\0\0",
+    ] {
+        let mut answers = Vec::new();
+        for port in [stage.postgres.port(), stage.proxy.port()] {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            // The fields that every client reads: severity, SQLSTATE and text.
+            let fields = answer.split(|byte| *byte == 0);
+            let read = fields.filter(|field| matches!(field.first(), Some(b'V' | b'C' | b'M')));
+            answers.push((
+                answer.first().copied(),
+                read.map(<[u8]>::to_vec).collect::<Vec<_>>(),
+            ));
+        }
+        assert_eq!(answers[0], answers[1], "{bytes:?}");
+    }
 }
 
 /// A client that makes no sense costs itself its connection, and nobody their cached results.

@@ -107,6 +107,18 @@ impl StageBuilder {
         self
     }
 
+    /// A file in the server's data directory.
+    pub(crate) fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.postgres = self.postgres.file(name, content);
+        self
+    }
+
+    /// What stands behind the `?` of the URL by which the proxy knows the server.
+    pub(crate) fn upstream_parameters(mut self, parameters: &str) -> Self {
+        self.proxy.upstream_parameters = format!("?{parameters}");
+        self
+    }
+
     /// One more argument for the proxy.
     pub(crate) fn arg(mut self, argument: &str) -> Self {
         self.proxy.args.push(argument.to_owned());

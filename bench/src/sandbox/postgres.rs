@@ -1,7 +1,8 @@
 //! A private PostgreSQL server.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ pub struct Postgres {
 pub struct PostgresBuilder {
     auth: Auth,
     settings: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
     version_dir: Option<PathBuf>,
 }
 
@@ -63,6 +65,7 @@ impl Postgres {
         PostgresBuilder {
             auth: Auth::ScramSha256,
             settings: Vec::new(),
+            files: Vec::new(),
             version_dir: None,
         }
     }
@@ -217,6 +220,13 @@ impl PostgresBuilder {
         self
     }
 
+    /// A file in the data directory that nobody else can read, such as `pg_hba.conf` or a key.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((name.to_owned(), content.into()));
+        self
+    }
+
     /// A particular version: the directory that holds its `bin`, such as `/usr/lib/postgresql/15`.
     #[must_use]
     pub fn version_dir(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -254,6 +264,13 @@ impl PostgresBuilder {
             .append(true)
             .open(data.join("postgresql.conf"))?;
         std::io::Write::write_all(&mut file, settings.as_bytes())?;
+        let owner = std::fs::metadata(&data)?;
+        for (name, content) in &self.files {
+            let path = data.join(name);
+            std::fs::write(&path, content)?;
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            chown(&path, Some(owner.uid()), Some(owner.gid()))?;
+        }
         Ok(Postgres {
             process: None,
             installation,

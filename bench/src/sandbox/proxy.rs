@@ -36,6 +36,8 @@ const ENVIRONMENT: [&str; 5] = [
 pub struct ProxyOptions {
     /// The connection string of the PostgreSQL behind it.
     pub upstream_url: String,
+    /// What stands behind it for the proxy alone, such as `?sslmode=require`.
+    pub upstream_parameters: String,
     /// The program; tests pass `env!("CARGO_BIN_EXE_pgkeel")`.
     pub binary: PathBuf,
     /// The text of a configuration file.
@@ -179,7 +181,8 @@ impl Proxy {
             command.arg("--config").arg(file);
         }
         command
-            .args(["--upstream", &options.upstream_url])
+            .arg("--upstream")
+            .arg(options.upstream_url.clone() + &options.upstream_parameters)
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--admin", &format!("127.0.0.1:{admin_port}")])
             .args(&options.args)
