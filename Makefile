@@ -7,7 +7,7 @@ SHELL := /bin/sh
 DEMO_FLAGS := $(if $(ONCE),--once) $(if $(SCALE),--scale $(SCALE)) \
 	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(CONNECTIONS),--connections $(CONNECTIONS))
 
-.PHONY: help demo build check test compat setup
+.PHONY: help demo build check test compat matrix setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: setup ## everything that must hold before a change is merged
 
 compat: setup build ## other people's test suites, directly and through pgkeel (SUITE=psycopg: one)
 	@python3 compat/run.py $(SUITE)
+
+matrix: setup ## the tests against PostgreSQL 13 to 18 (VERSIONS="13 18" TESTS=hits: some)
+	@TESTS="$(TESTS)" scripts/matrix $(VERSIONS)
 
 setup: ## installs what is missing on Debian or Ubuntu
 	@scripts/setup
