@@ -5,7 +5,8 @@ use std::time::Duration;
 use toml::Value;
 
 use super::{
-    AuthMode, ClientCertificate, Config, Isolation, LogFormat, LogLevel, TableRule, TlsVersion, auth,
+    AuthMode, ClientCertificate, Config, Isolation, LogFormat, LogLevel, TableRule, TlsVersion,
+    auth,
     form::{
         count, key_prefix, length, put, show_choice, show_count, show_duration, show_size,
         show_ttl, timeout, ttl, upstream, version_slots,

@@ -272,6 +272,16 @@ impl Transaction {
         self.kept_back.take()
     }
 
+    /// The BEGIN that the server has not been told of.
+    pub(super) const fn kept_back(&self) -> Option<&Arc<Statement>> {
+        self.kept_back.as_ref()
+    }
+
+    /// The server that was told of it is gone, and nothing had happened in the transaction.
+    pub(super) fn put_back(&mut self, begin: Arc<Statement>) {
+        self.kept_back = Some(begin);
+    }
+
     /// The transaction ends, and the server has never heard of it.
     pub(super) fn forget_kept_back(&mut self) {
         *self = Self::default();
