@@ -154,7 +154,8 @@ impl Session {
             return Ok(true);
         }
         let cause = cause(repeat, &outcome);
-        let Some((cause, reply)) = cause.zip(self.client.take_back()) else {
+        let taken = cause.and_then(|cause| Some((cause, self.client.take_back()?)));
+        let Some((cause, reply)) = taken else {
             return self.done(tries, outcome).await;
         };
         tries.failures += 1;
