@@ -40,6 +40,9 @@ impl Patience {
         if !error.is_transient() {
             return Err(error);
         }
+        if matches!(error, Error::Unreachable(_)) {
+            self.route.server.note_reachable(false);
+        }
         self.failures += 1;
         let left = self.route.limits.wait_timeout;
         let left = left.saturating_sub(self.begun.elapsed());

@@ -193,14 +193,22 @@ async fn the_victim_of_a_deadlock_is_sent_again() {
 
 #[tokio::test]
 async fn the_last_error_is_the_clients() {
-    let stage = stage("attempts = 2\nisolation = \"serializable\"\ndelay = \"3s\"").await;
+    let stage = stage("attempts = 2\nisolation = \"serializable\"\ndelay = \"6s\"").await;
     let mut wire = login(&stage).await;
     let first = rival(&stage).await;
     wire.send(&query(LOCKING)).await;
     until_blocked(&stage).await;
+    first.batch_execute("COMMIT").await.unwrap();
+    let witness = stage.direct().await;
+    let question =
+        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%FOR UPDATE' AND state = 'active'";
+    eventually(SOON, async || {
+        witness.query(question, &[]).await.unwrap().is_empty()
+    })
+    .await;
     // The next change is there long before the next try.
     first
-        .batch_execute("COMMIT; BEGIN; UPDATE items SET n = 7 WHERE id = 1")
+        .batch_execute("BEGIN; UPDATE items SET n = 7 WHERE id = 1")
         .await
         .unwrap();
     eventually(SOON, async || retries(&stage, "serialization").await == 1).await;

@@ -120,7 +120,7 @@ async fn reads_survive_the_end_of_idle_connections() {
     let mut wire = login(&stage).await;
     let direct = stage.direct().await;
     let read = "SELECT count(*), now() < now() FROM items";
-    for _ in 0..100 {
+    for _ in 0..30 {
         for request in [query(read), [run(read), sync()].concat()] {
             terminate_all(&direct).await;
             let answer = wire.ask(&request).await;
@@ -197,12 +197,12 @@ async fn health(proxy: &Proxy) -> u16 {
     proxy.get("/health").await.unwrap().0
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn over_crashes_and_restarts_reads_go_on_and_no_write_is_applied_twice() {
     let mut stage = Stage::builder()
         .auth(Auth::Trust)
         .config(
-            "[retry]\nwrites = true\nattempts = 60\ndelay = \"200ms\"\n[cache]\nenabled = false\n",
+            "[retry]\nwrites = true\nattempts = 60\ndelay = \"50ms\"\n[cache]\nenabled = false\n",
         )
         .start()
         .await;
@@ -217,7 +217,7 @@ async fn over_crashes_and_restarts_reads_go_on_and_no_write_is_applied_twice() {
         writers.spawn(write(port, writer, Arc::clone(&done)));
         readers.spawn(read(port, Arc::clone(&done)));
     }
-    for round in 0..6 {
+    for round in 0..4 {
         let rows = stage.direct().await;
         let count = async || {
             let row = rows.query_one("SELECT count(*) FROM rows", &[]).await;
