@@ -423,20 +423,6 @@ pub(super) const KEYS: &[Key] = &[
     },
 ];
 
-impl LogLevel {
-    const NAMES: &[(&str, Self)] = &[
-        ("error", Self::Error),
-        ("warn", Self::Warn),
-        ("info", Self::Info),
-        ("debug", Self::Debug),
-        ("trace", Self::Trace),
-    ];
-}
-
-impl LogFormat {
-    const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
-}
-
 /// The dotted path of a name in a section.
 pub(super) fn join(section: &str, name: &str) -> String {
     if section.is_empty() {
