@@ -66,6 +66,7 @@ pub struct Parsed {
     control: Control,
     deallocates: Option<Deallocate>,
     names_statements: Box<[String]>,
+    is_query: bool,
     facts: Facts,
 }
 
@@ -80,6 +81,8 @@ pub struct Verdict {
     pub session: SessionEffects,
     /// Whether it may change the catalog, so that the snapshot must be loaded again.
     pub catalog: bool,
+    /// Whether all that its expressions do is compute: no function of theirs is VOLATILE, and none is unknown.
+    pub computes_only: bool,
 }
 
 /// The relations a cached result depends on.
@@ -111,17 +114,20 @@ pub fn parse(sql: &[u8], dialect: Dialect, max_bytes: usize) -> Parsed {
             control,
             deallocates,
             names_statements,
+            is_query,
             facts,
         }) => Parsed {
             control,
             deallocates,
             names_statements,
+            is_query,
             facts,
         },
         None => Parsed {
             control: Control::NotUnderstood,
             deallocates: None,
             names_statements: Box::default(),
+            is_query: false,
             facts: Facts::not_understood(),
         },
     }
@@ -143,6 +149,12 @@ impl Parsed {
     /// The prepared statements that it names, to run, prepare or deallocate them.
     pub fn names_statements(&self) -> impl Iterator<Item = &str> {
         self.names_statements.iter().map(|name| &**name)
+    }
+
+    /// Whether the text is one query, or one statement that changes rows: no utility, and so no COPY.
+    #[must_use]
+    pub fn is_query(&self) -> bool {
+        self.is_query
     }
 
     /// The settings of the session that the text may change, if it has [`SessionEffect::NamedSetting`].
@@ -180,6 +192,7 @@ impl Verdict {
             }
             if is_code {
                 self.write = WriteSet::Everything;
+                self.computes_only = false;
                 self.session.insert(SessionEffect::UnknownCode);
                 self.catalog = true;
             }

@@ -10,6 +10,7 @@ mod key;
 mod load;
 mod place;
 mod redis;
+mod retry;
 mod secret;
 mod show;
 mod tls;
@@ -26,6 +27,7 @@ use std::{
 pub use auth::{Auth, AuthMode};
 pub use load::{Inputs, Loaded, Origin, Problem};
 pub use place::{DatabaseRule, OTHER_DATABASES};
+pub use retry::{Isolation, Retry};
 pub use secret::Secret;
 pub use tls::{ChannelBinding, ClientCertificate, Root, SslMode, Tls, TlsVersion, UpstreamTls};
 pub use upstream::{Host, Upstream};
@@ -56,6 +58,8 @@ pub struct Config {
     pub databases: BTreeMap<String, DatabaseRule>,
     /// Connections to the server.
     pub pool: Pool,
+    /// What is tried again before a client hears of it.
+    pub retry: Retry,
     /// The result cache.
     pub cache: Cache,
     /// The shared second tier.
@@ -267,6 +271,7 @@ impl Default for Config {
             auth: Auth::default(),
             databases: BTreeMap::new(),
             pool: Pool::default(),
+            retry: Retry::default(),
             cache: Cache::default(),
             redis: Redis::default(),
             log: Log::default(),

@@ -194,15 +194,16 @@ impl Database {
         let version = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
         statement.plan_of(version, || {
             let catalog = snapshot.as_ref().map(|snapshot| &snapshot.catalog);
+            let is_query = statement.parsed().is_query();
             let mut verdict = statement.parsed().judge(catalog);
             if let Some(catalog) = catalog {
                 verdict.take_parameters(statement.parameter_types(), catalog);
             }
-            self.resolve(verdict, snapshot.as_deref())
+            self.resolve(verdict, is_query, snapshot.as_deref())
         })
     }
 
-    fn resolve(&self, verdict: Verdict, snapshot: Option<&Snapshot>) -> Plan {
+    fn resolve(&self, verdict: Verdict, is_query: bool, snapshot: Option<&Snapshot>) -> Plan {
         // Read after the snapshot was found to be current: when the numbers change, the catalog's word does.
         let servers = self.origin.server.numbers();
         let slots = |oid: &crate::analysis::Oid| {
@@ -244,6 +245,10 @@ impl Database {
             catalog: snapshot.map(|snapshot| snapshot.stamp),
             writes: writes.into(),
             rollback_is_provable: !matches!(verdict.write, WriteSet::Everything),
+            is_repeatable: is_query
+                && verdict.computes_only
+                && verdict.session.is_empty()
+                && matches!(verdict.write, WriteSet::Nothing),
             is_blind: snapshot.is_none() && matches!(verdict.write, WriteSet::Everything),
             session: verdict.session,
         }

@@ -19,6 +19,7 @@ mod outgoing;
 mod recall;
 mod record;
 mod relay;
+mod retry;
 mod revise;
 mod sequences;
 mod settings;

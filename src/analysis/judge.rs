@@ -22,6 +22,7 @@ pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
         refusal,
         mut reach,
         mut session,
+        is_volatile,
     } = survey(facts, catalog, &mut query);
     let mut written = BTreeSet::new();
     for target in &facts.targets {
@@ -52,6 +53,7 @@ pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
         write: write_set(reach, written),
         session,
         catalog: reach == Reach::Catalog,
+        computes_only: !is_volatile,
     }
 }
 
@@ -76,6 +78,7 @@ pub(super) fn judge_blindly(facts: &Facts) -> Verdict {
         write: write_set(reach, BTreeSet::new()),
         session: facts.session,
         catalog: reach == Reach::Catalog,
+        computes_only: false,
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Reading {
     pub(super) control: Control,
     pub(super) deallocates: Option<Deallocate>,
     pub(super) names_statements: Box<[String]>,
+    /// One statement, and it is a query or changes rows: no utility, and so no COPY.
+    pub(super) is_query: bool,
     pub(super) facts: Facts,
 }
 
@@ -60,11 +62,20 @@ pub(super) fn read(text: &str) -> Option<Reading> {
         [Node::DeallocateStmt(statement)] => Some(deallocates(statement)),
         _ => None,
     };
+    let is_query = matches!(
+        statements[..],
+        [Node::SelectStmt(_)
+            | Node::InsertStmt(_)
+            | Node::UpdateStmt(_)
+            | Node::DeleteStmt(_)
+            | Node::MergeStmt(_)]
+    );
     let names_statements = statements.iter().filter_map(|&statement| names(statement));
     Some(Reading {
         control,
         deallocates,
         names_statements: names_statements.collect(),
+        is_query,
         facts,
     })
 }

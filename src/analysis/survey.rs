@@ -24,6 +24,8 @@ pub(super) struct Survey {
     pub(super) refusal: Option<Reason>,
     pub(super) reach: Reach,
     pub(super) session: SessionEffects,
+    /// Something runs whose doings do not end with the statement, or are not known.
+    pub(super) is_volatile: bool,
 }
 
 /// Looks up the names of a text; `query` tells what the query of a view does.
@@ -37,6 +39,7 @@ pub(super) fn survey(
         refusal: facts.refusal,
         reach: facts.reach,
         session: facts.session,
+        is_volatile: false,
     };
     for name in &facts.relations {
         survey.relation(name, facts, catalog, query);
@@ -102,6 +105,7 @@ pub(super) fn is_pure_body(facts: &Facts, functions: &Functions, types: &Types) 
         refusal: facts.refusal,
         reach: facts.reach,
         session: facts.session,
+        is_volatile: false,
     };
     survey.code(facts, functions, types);
     !(facts.calls_function("timezone") && facts.shows_time_of_day())
@@ -126,6 +130,7 @@ impl Survey {
     }
 
     fn unknown_code(&mut self) {
+        self.is_volatile = true;
         self.reach = Reach::Catalog;
         self.session.insert(SessionEffect::UnknownCode);
     }
@@ -198,7 +203,7 @@ impl Survey {
                     self.tables.insert(descendant);
                     match catalog.relation(descendant).map(|found| found.kind) {
                         Some(RelationKind::Table | RelationKind::Partitioned) => {}
-                        Some(RelationKind::Foreign) => self.refuse(Reason::ForeignTable),
+                        Some(RelationKind::Foreign) => self.foreign(),
                         Some(
                             RelationKind::MaterializedView
                             | RelationKind::Other
@@ -214,9 +219,15 @@ impl Survey {
                 self.tables.insert(oid);
             }
             RelationKind::View => self.merge(query(oid)),
-            RelationKind::Foreign => self.refuse(Reason::ForeignTable),
+            RelationKind::Foreign => self.foreign(),
             RelationKind::Other => self.refuse(Reason::NotATable),
         }
+    }
+
+    /// Reading it runs something elsewhere.
+    fn foreign(&mut self) {
+        self.refuse(Reason::ForeignTable);
+        self.is_volatile = true;
     }
 
     fn merge(&mut self, view: Self) {
@@ -226,6 +237,7 @@ impl Survey {
         self.tables.extend(view.tables);
         self.reach = self.reach.max(view.reach);
         self.session = self.session.union(view.session);
+        self.is_volatile |= view.is_volatile;
     }
 
     fn call(&mut self, call: &Call, functions: &Functions, types: &Types) {
@@ -252,7 +264,9 @@ impl Survey {
         }
         if behaviour.is_code() {
             self.unknown_code();
-        } else if behaviour == Behaviour::LargeObject {
+        }
+        self.is_volatile |= behaviour >= Behaviour::Volatile;
+        if behaviour == Behaviour::LargeObject {
             self.reach = self.reach.max(Reach::Everything);
         }
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use toml::Value;
 
 use super::{
-    AuthMode, ClientCertificate, Config, LogFormat, LogLevel, TableRule, TlsVersion, auth,
+    AuthMode, ClientCertificate, Config, Isolation, LogFormat, LogLevel, TableRule, TlsVersion,
+    auth,
     form::{
         count, key_prefix, length, put, show_choice, show_count, show_duration, show_size,
         show_ttl, timeout, ttl, upstream, version_slots,
     },
-    place, redis,
+    place, redis, retry,
     value::{BadValue, BareUnit, Raw, address, boolean, choice, duration, size, whole},
 };
 
@@ -287,6 +288,34 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| Some(show_count(config.pool.prepared_statements_max)),
     },
     Key {
+        section: "retry",
+        name: "attempts",
+        elsewhere: Variable("TRANSACTION_MAX_RETRIES"),
+        set: |config, raw| put(&mut config.retry.attempts, count(raw, 0..=100)),
+        show: |config| Some(Value::Integer(config.retry.attempts.into())),
+    },
+    Key {
+        section: "retry",
+        name: "delay",
+        elsewhere: Variable("TRANSACTION_RETRY_DELAY"),
+        set: |config, raw| put(&mut config.retry.delay, retry::delay(raw)),
+        show: |config| Some(show_duration(config.retry.delay)),
+    },
+    Key {
+        section: "retry",
+        name: "writes",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.retry.writes, boolean(raw)),
+        show: |config| Some(Value::Boolean(config.retry.writes)),
+    },
+    Key {
+        section: "retry",
+        name: "isolation",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.retry.isolation, choice(raw, Isolation::NAMES)),
+        show: |config| show_choice(config.retry.isolation, Isolation::NAMES),
+    },
+    Key {
         section: "cache",
         name: "enabled",
         elsewhere: Nowhere,
@@ -393,20 +422,6 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| Some(show_count(config.workers.threads)),
     },
 ];
-
-impl LogLevel {
-    const NAMES: &[(&str, Self)] = &[
-        ("error", Self::Error),
-        ("warn", Self::Warn),
-        ("info", Self::Info),
-        ("debug", Self::Debug),
-        ("trace", Self::Trace),
-    ];
-}
-
-impl LogFormat {
-    const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
-}
 
 /// The dotted path of a name in a section.
 pub(super) fn join(section: &str, name: &str) -> String {

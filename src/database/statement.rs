@@ -51,6 +51,8 @@ pub struct Plan {
     pub rollback_is_provable: bool,
     /// What it may leave behind in the session.
     pub session: SessionEffects,
+    /// May it be run again by itself, though it may have run already? It reads, and leaves nothing behind.
+    pub is_repeatable: bool,
     /// Made without a catalog: what the statement's names stand for is not known, and so neither is what it
     /// may leave behind in the session.
     pub is_blind: bool,

@@ -26,6 +26,18 @@ pub enum Counter {
     PoolWaitTimeouts,
     /// Results not stored because they were too large.
     ResultsTooLarge,
+    /// Attempts to open a server connection made again after one that failed.
+    RetriesConnect,
+    /// Statements sent again after a deadlock.
+    RetriesDeadlock,
+    /// Requests that failed as often as they may be tried.
+    RetriesExhausted,
+    /// Reads sent again after their server connection was lost.
+    RetriesLost,
+    /// Statements sent again after a serialization failure.
+    RetriesSerialization,
+    /// Requests that succeeded when they were tried again.
+    RetriesSucceeded,
     /// Server connections closed.
     ServerClosed,
     /// Server connections that could not be opened.
@@ -55,6 +67,12 @@ impl Counter {
         Self::Invalidations,
         Self::PoolWaitTimeouts,
         Self::ResultsTooLarge,
+        Self::RetriesConnect,
+        Self::RetriesDeadlock,
+        Self::RetriesExhausted,
+        Self::RetriesLost,
+        Self::RetriesSerialization,
+        Self::RetriesSucceeded,
         Self::ServerClosed,
         Self::ServerConnectsFailed,
         Self::ServerConnectsOk,
@@ -78,6 +96,12 @@ impl Counter {
             Self::Invalidations => "invalidations",
             Self::PoolWaitTimeouts => "pool_wait_timeouts",
             Self::ResultsTooLarge => "results_too_large",
+            Self::RetriesConnect => "retries_connect",
+            Self::RetriesDeadlock => "retries_deadlock",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::RetriesLost => "retries_lost",
+            Self::RetriesSerialization => "retries_serialization",
+            Self::RetriesSucceeded => "retries_succeeded",
             Self::ServerClosed => "server_closed",
             Self::ServerConnectsFailed => "server_connects_failed",
             Self::ServerConnectsOk => "server_connects_ok",
@@ -104,6 +128,14 @@ impl Counter {
             Self::Invalidations => "Commit windows closed as committed.",
             Self::PoolWaitTimeouts => "Clients that waited too long for a server connection.",
             Self::ResultsTooLarge => "Results not stored because they were too large.",
+            Self::RetriesConnect => {
+                "Attempts to open a server connection made again after one that failed."
+            }
+            Self::RetriesDeadlock => "Statements sent again after a deadlock.",
+            Self::RetriesExhausted => "Requests that failed as often as they may be tried.",
+            Self::RetriesLost => "Reads sent again after their server connection was lost.",
+            Self::RetriesSerialization => "Statements sent again after a serialization failure.",
+            Self::RetriesSucceeded => "Requests that succeeded when they were tried again.",
             Self::ServerClosed => "Server connections closed.",
             Self::ServerConnectsFailed => "Server connections that could not be opened.",
             Self::ServerConnectsOk => "Server connections opened.",

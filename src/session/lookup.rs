@@ -35,6 +35,18 @@ pub(super) struct Fill {
     pub(super) recording: Recording,
 }
 
+impl Fill {
+    /// The same result, fetched once more under other stamps. Nobody waits for it.
+    pub(super) fn again(self, read: &ReadPlan, stamps: Arc<[Stamp]>, limit: usize) -> Self {
+        Self {
+            key: self.key,
+            stamps,
+            ttl: read.ttl,
+            recording: Recording::new(limit, None),
+        }
+    }
+}
+
 /// Should a request that needs the RowDescription be given this entry?
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Shape {

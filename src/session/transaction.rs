@@ -87,6 +87,10 @@ pub(super) struct Effects {
     pub(super) rollback_is_provable: bool,
     /// Statements whose effect on the session is not known until the catalog is.
     pub(super) unjudged: Vec<Arc<Statement>>,
+    /// Does it consist of queries, and of statements that change rows?
+    pub(super) is_query: bool,
+    /// May it be run again, though it may have run already?
+    pub(super) is_repeatable: bool,
     statements: usize,
     is_script: bool,
 }
@@ -101,6 +105,8 @@ impl Default for Effects {
             catalog: None,
             rollback_is_provable: true,
             unjudged: Vec::new(),
+            is_query: true,
+            is_repeatable: true,
             statements: 0,
             is_script: false,
         }
@@ -127,6 +133,8 @@ impl Effects {
             catalog: None,
             rollback_is_provable: false,
             unjudged: Vec::new(),
+            is_query: false,
+            is_repeatable: false,
             statements: 1,
             is_script: true,
         }
@@ -149,6 +157,8 @@ impl Effects {
         self.catalog = self.catalog.or(plan.catalog);
         self.session = self.session.union(plan.session);
         self.settings.merge(statement.parsed().settings());
+        self.is_query &= statement.parsed().is_query();
+        self.is_repeatable &= plan.is_repeatable;
         // In a script, what came before the error may have been committed already.
         self.rollback_is_provable &= plan.rollback_is_provable
             && self.statements == 1
@@ -188,6 +198,8 @@ impl Effects {
         self.settings.merge(&later.settings);
         self.catalog = self.catalog.or(later.catalog);
         self.is_script |= later.is_script;
+        self.is_query &= later.is_query;
+        self.is_repeatable &= later.is_repeatable;
         self.rollback_is_provable &= later.rollback_is_provable && self.statements <= 1;
         self
     }
@@ -198,6 +210,8 @@ impl Effects {
         merge(&mut self.writes, &unknown.writes);
         self.session = self.session.union(unknown.session);
         self.boundary = unknown.boundary;
+        self.is_query = false;
+        self.is_repeatable = false;
         self.rollback_is_provable = false;
         self.statements += 1;
     }
@@ -256,6 +270,16 @@ impl Transaction {
     /// The BEGIN to be sent before anything else.
     pub(super) fn take_kept_back(&mut self) -> Option<Arc<Statement>> {
         self.kept_back.take()
+    }
+
+    /// The BEGIN that the server has not been told of.
+    pub(super) const fn kept_back(&self) -> Option<&Arc<Statement>> {
+        self.kept_back.as_ref()
+    }
+
+    /// The server that was told of it is gone, and nothing had happened in the transaction.
+    pub(super) fn put_back(&mut self, begin: Arc<Statement>) {
+        self.kept_back = Some(begin);
     }
 
     /// The transaction ends, and the server has never heard of it.

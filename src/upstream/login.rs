@@ -151,6 +151,19 @@ impl Greeter {
         (self.socket, self.inbox)
     }
 
+    /// Waits for the server's first word. Nobody has answered it yet, so a server that turns the connection away can be
+    /// tried once more.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's own words, or as [`Greeter::next`].
+    pub async fn first_word(&mut self) -> Result<(), Error> {
+        if self.peek().await? != backend::ERROR_RESPONSE {
+            return Ok(());
+        }
+        let (_, message) = self.next().await?;
+        Err(Error::Refused(message.as_ref().into()))
+    }
+
     /// Reads the settings and the key; other messages (notices) go to `aside`.
     ///
     /// # Errors
@@ -190,7 +203,7 @@ impl Greeter {
     ///
     /// # Errors
     /// As [`Greeter::next`].
-    pub async fn finish(mut self, greeting: Greeting, place: Place) -> Result<Connection, Error> {
+    pub async fn finish(mut self, greeting: Greeting) -> Result<Opened, Error> {
         let mut message = Vec::new();
         frontend::write_query(&mut message, BASELINE_QUERY.as_bytes());
         self.send(&message).await?;
@@ -207,6 +220,30 @@ impl Greeter {
         let answer = answer.ok_or_else(|| {
             Error::Protocol("the server does not say what its sessions start with".into())
         })?;
+        Ok(Opened {
+            greeter: self,
+            greeting,
+            answer,
+        })
+    }
+}
+
+/// A connection that nobody holds yet.
+pub struct Opened {
+    greeter: Greeter,
+    greeting: Greeting,
+    answer: Answer,
+}
+
+impl Opened {
+    /// Takes its place in a pool.
+    #[must_use]
+    pub fn hold(self, place: Place) -> Connection {
+        let Self {
+            greeter,
+            greeting,
+            answer,
+        } = self;
         let route = place.pool().route();
         let backend = Backend {
             server: route.server.number,
@@ -223,9 +260,9 @@ impl Greeter {
             },
             settings: answer.settings,
         });
-        Ok(Connection {
-            socket: self.socket,
-            inbox: self.inbox,
+        Connection {
+            socket: greeter.socket,
+            inbox: greeter.inbox,
             owed: Expectations::default(),
             status: TransactionStatus::Idle,
             prepared: Prepared::default(),
@@ -243,7 +280,7 @@ impl Greeter {
             opened: Instant::now(),
             idle_since: Instant::now(),
             place,
-        })
+        }
     }
 }
 
@@ -322,17 +359,16 @@ pub async fn connect(
     upstream: &Upstream,
     startup: &Startup,
     credentials: &Credentials,
-    place: Place,
     limit: Duration,
     aside: impl FnMut(&[u8]),
-) -> Result<Connection, Error> {
+) -> Result<Opened, Error> {
     let connecting = async {
         let startup = startup.clone().plain();
         let mut greeter = Greeter::start(upstream, &startup, limit).await?;
         let binding = upstream.tls.channel_binding;
         authenticate(&mut greeter, &startup, credentials, binding).await?;
         let greeting = greeter.greeting(aside).await?;
-        greeter.finish(greeting, place).await
+        greeter.finish(greeting).await
     };
     let timed_out = || Error::Unreachable(std::io::ErrorKind::TimedOut.into());
     tokio::time::timeout(limit, connecting)

@@ -23,7 +23,8 @@ use super::Error;
 use super::connection::{Baseline, Connection, Health};
 use super::kind::Kind;
 use super::lease::{Lease, Place};
-use super::login::{self, Credentials};
+use super::login::{self, Credentials, Opened};
+use super::patience::Patience;
 use super::server::Route;
 use crate::freshness::window::Freshness;
 use crate::observe::{Counter, Metrics};
@@ -349,23 +350,33 @@ impl Pool {
         state.idle.push(connection);
     }
 
-    /// Opens a connection; what the server says beside its settings goes to `aside`.
-    async fn connect(&self, place: Place, aside: impl FnMut(&[u8])) -> Result<Connection, Error> {
+    /// Opens a connection, in several tries if need be; what the server says beside its settings goes to `aside`.
+    async fn connect(
+        &self,
+        place: Place,
+        mut aside: impl FnMut(&[u8]),
+    ) -> Result<Connection, Error> {
+        let mut patience = Patience::new(&self.route, &self.metrics);
+        loop {
+            match self.connect_once(&mut aside).await {
+                Ok(opened) => {
+                    patience.succeeded();
+                    return Ok(self.hold(opened, place));
+                }
+                Err(error) => patience.failed(error).await?,
+            }
+        }
+    }
+
+    async fn connect_once(&self, aside: impl FnMut(&[u8])) -> Result<Opened, Error> {
         let (credentials, before) = {
             let state = self.state.lock();
             let credentials = state.credentials.clone().ok_or(Error::LoginRequired)?;
             (credentials, state.credentials_before)
         };
         let limit = self.route.limits.connect_timeout;
-        let connected = login::connect(
-            &self.route.upstream,
-            &self.startup,
-            &credentials,
-            place,
-            limit,
-            aside,
-        )
-        .await;
+        let (upstream, startup) = (&self.route.upstream, &self.startup);
+        let connected = login::connect(upstream, startup, &credentials, limit, aside).await;
         if let Err(error) = &connected {
             self.doubt(&credentials, before, error);
         }
@@ -374,12 +385,15 @@ impl Pool {
             Err(_) => Counter::ServerConnectsFailed,
         };
         self.metrics.add(counter, 1);
-        if let Ok(connection) = &connected {
-            let start = connection.backend.postmaster_start;
-            self.freshness
-                .note_postmaster(&self.route.server.identity, start);
-        }
         connected
+    }
+
+    fn hold(&self, opened: Opened, place: Place) -> Connection {
+        let connection = opened.hold(place);
+        let start = connection.backend.postmaster_start;
+        self.freshness
+            .note_postmaster(&self.route.server.identity, start);
+        connection
     }
 
     /// What a proof gave away is of no more use once the server refuses it: the password has changed. The next

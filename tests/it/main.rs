@@ -21,6 +21,7 @@ mod pool;
 mod random_pipelines;
 mod raw;
 mod replication;
+mod retry;
 mod sandbox;
 mod scene;
 mod scram;

@@ -45,8 +45,8 @@ impl Pool {
         if let Some(place) = missing {
             let pool = Arc::clone(self);
             tokio::spawn(async move {
-                if let Ok(connection) = pool.connect(place, |_| ()).await {
-                    pool.release(Box::new(connection));
+                if let Ok(opened) = pool.connect_once(|_| ()).await {
+                    pool.release(Box::new(pool.hold(opened, place)));
                 }
             });
         }
