@@ -12,6 +12,7 @@ mod drivers;
 mod extended_query;
 mod hits;
 mod hostile;
+mod indexes;
 mod invalidation;
 mod login;
 mod malformed;
