@@ -34,6 +34,8 @@ reasons! {
     CacheDisabled = "cache_disabled",
     /// No current catalog snapshot of the database: not loaded yet, or being reloaded after DDL.
     CatalogNotReady = "catalog_not_ready",
+    /// Nobody knows whether the definitions have changed: the server has not answered that for too long.
+    CatalogUnchecked = "catalog_unchecked",
     /// Something it depends on is being changed at this moment.
     ChangeUnderWay = "change_under_way",
     /// `CURRENT_DATE`, `CURRENT_USER` and their like: the value depends on the moment or the session.
@@ -102,6 +104,89 @@ reasons! {
     Writes = "writes",
 }
 
+impl Reason {
+    /// What could be done about it, in one sentence.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::CacheDisabled => "Set cache.enabled = true.",
+            Self::CatalogNotReady => {
+                "Wait until the catalog is loaded; if it stays so, let the role of the upstream's URL log in to this database."
+            }
+            Self::CatalogUnchecked => {
+                "See why the server does not answer (the log tells), or set cache.catalog_check = 0 to do without the check."
+            }
+            Self::ChangeUnderWay => "Nothing: the next read after the change can be cached.",
+            Self::CurrentValue => "Pass the value as a parameter, computed by the application.",
+            Self::ForeignTable => {
+                "Copy the rows into a table or a materialized view, and read that."
+            }
+            Self::LockingRead => {
+                "Leave out FOR UPDATE or FOR SHARE where the row need not be locked."
+            }
+            Self::LongName => "Write names of at most 63 bytes.",
+            Self::MovingDate => "Write the date itself, or pass it as a parameter.",
+            Self::MultiStatement => "Send each statement by itself.",
+            Self::NotARead => "Nothing: only SELECT, VALUES and TABLE have results to keep.",
+            Self::NotATable => {
+                "Read tables and views only; the state of a sequence cannot be kept."
+            }
+            Self::NotUnderstood => {
+                "Correct the text, shorten it, or raise cache.statement_max_bytes."
+            }
+            Self::OpenPipeline => "End the pipeline with Sync before the next read.",
+            Self::Pipeline => {
+                "Send each read with its own Sync, through the unnamed portal and without a row limit."
+            }
+            Self::RowSecurity => "Nothing, as long as the table has row-level security.",
+            Self::SessionChanged => {
+                "Let the session do without temporary objects and other state of its own, or read in another session."
+            }
+            Self::StableFunction => {
+                "Compute the value in the application and pass it as a parameter."
+            }
+            Self::SystemCatalog => {
+                "Nothing: system catalogs change in ways that no statement tells."
+            }
+            Self::SystemColumn => "Name ordinary columns only.",
+            Self::TableExcluded => "Remove enabled = false of the table from [cache.tables].",
+            Self::TableSample => "Choose the rows by a condition instead of TABLESAMPLE.",
+            Self::TextReadAsDate => {
+                "Write the date as a literal, or pass it as a parameter of a date type."
+            }
+            Self::TooManyRelations => {
+                "Read fewer tables at once: name the partitions, or split the query."
+            }
+            Self::TransactionIsolation => {
+                "Read outside the transaction, or in one that is READ COMMITTED."
+            }
+            Self::TransactionWrote => "Read before the first write, or after the commit.",
+            Self::UnknownConstruct => {
+                "Write it in another way; this construct of SQL is not known."
+            }
+            Self::UnknownFunction => {
+                "Check the name and the number of arguments; if the function is new, ask again in a moment."
+            }
+            Self::UnknownOperator => "Check the operator; if it is new, ask again in a moment.",
+            Self::UnknownRelation => "Check the name; reads of temporary tables are not cached.",
+            Self::UnknownType => "Check the name of the type; if it is new, ask again in a moment.",
+            Self::UnsafeType => {
+                "Cast to a plain type such as text or integer, or read other columns."
+            }
+            Self::UserCast => {
+                "Make the functions of casts and operator classes IMMUTABLE, if that is what they are."
+            }
+            Self::UserFunction => {
+                "Declare the function IMMUTABLE, if that is what it is, or write its query in the statement."
+            }
+            Self::VolatileFunction => {
+                "Leave the function out, or compute its value in the application."
+            }
+            Self::Writes => "Write in a statement of its own, and read in another.",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Reason;
@@ -110,5 +195,14 @@ mod tests {
     fn reasons_are_in_alphabetical_order() {
         let names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn every_remedy_is_a_sentence() {
+        for reason in Reason::ALL {
+            let remedy = reason.remedy();
+            assert!(remedy.ends_with('.') && remedy.len() > 10, "{remedy}");
+            assert!(remedy.starts_with(char::is_uppercase), "{remedy}");
+        }
     }
 }
