@@ -154,6 +154,12 @@ impl Database {
         &self.origin.name
     }
 
+    /// Where it is.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// The address of its server, for people.
     #[must_use]
     pub fn server_address(&self) -> String {
