@@ -12,8 +12,8 @@ use crate::database::explain::Explanation;
 use crate::services::Services;
 
 /// Which writes the cache learns of.
-pub(super) const COVERAGE: &str =
-    "writes that go through pgkeel, at once; writes that go around it, when an entry's ttl ends";
+pub(super) const COVERAGE: &str = "writes that go through pgkeel, at once; writes that go around it, when an entry's ttl ends; definitions that are \
+     changed around it, within cache.catalog_check";
 
 /// Reads the services.
 pub(super) struct Report {
