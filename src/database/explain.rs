@@ -94,7 +94,9 @@ impl Database {
             |oids: &[Oid]| -> Vec<String> { oids.iter().map(|&oid| name(oid, snapshot)).collect() };
         let unavailable = match self.config.cache.enabled {
             false => Some(Reason::CacheDisabled),
-            true if !self.is_vouched(Instant::now()) => Some(Reason::CatalogUnchecked),
+            true if self.watch.is_attended() && !self.is_vouched(Instant::now()) => {
+                Some(Reason::CatalogUnchecked)
+            }
             true => None,
         };
         let reason = plan.read.as_ref().err().copied().or(unavailable);

@@ -26,7 +26,7 @@ use crate::upstream::control::{self, ControlError};
 /// How long one question may take, connecting included.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The connection pauses for at least so many times as long as a question took.
+/// The connection pauses for at least so many times as long as a question took, but for no more intervals than that.
 const PAUSE_FACTOR: u32 = 10;
 
 /// An answer vouches for so many intervals...
@@ -132,7 +132,12 @@ impl Watch {
     }
 
     fn pause_after(&self, took: Duration) -> Duration {
-        self.interval.max(took * PAUSE_FACTOR)
+        (took * PAUSE_FACTOR).clamp(self.interval, self.interval * PAUSE_FACTOR)
+    }
+
+    /// Is anybody in the database? If not, nobody looks until somebody comes.
+    pub(super) fn is_attended(&self) -> bool {
+        self.sessions.lock().count > 0
     }
 
     /// A snapshot was loaded.
@@ -333,6 +338,10 @@ mod tests {
         assert_eq!(
             watch.pause_after(Duration::from_millis(300)),
             Duration::from_secs(3)
+        );
+        assert_eq!(
+            watch.pause_after(Duration::from_secs(5)),
+            Duration::from_secs(10)
         );
     }
 
