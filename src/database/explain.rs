@@ -92,14 +92,7 @@ impl Database {
         let (tables, missing) = relations.unwrap_or_default();
         let names =
             |oids: &[Oid]| -> Vec<String> { oids.iter().map(|&oid| name(oid, snapshot)).collect() };
-        let unavailable = match self.config.cache.enabled {
-            false => Some(Reason::CacheDisabled),
-            true if self.watch.is_attended() && !self.is_vouched(Instant::now()) => {
-                Some(Reason::CatalogUnchecked)
-            }
-            true => None,
-        };
-        let reason = plan.read.as_ref().err().copied().or(unavailable);
+        let reason = plan.read.as_ref().err().copied().or(self.unavailable());
         let settings = statement.parsed().settings();
         let all = settings
             .changed_before
@@ -148,6 +141,17 @@ impl Database {
                 .take(STATEMENTS_MAX)
                 .map(|piece| self.explain_text(piece, false))
                 .collect(),
+        }
+    }
+
+    /// Why nothing is served at all.
+    fn unavailable(&self) -> Option<Reason> {
+        if !self.config.cache.enabled {
+            Some(Reason::CacheDisabled)
+        } else if self.watch.is_attended() && !self.is_vouched(Instant::now()) {
+            Some(Reason::CatalogUnchecked)
+        } else {
+            None
         }
     }
 
