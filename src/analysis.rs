@@ -6,6 +6,7 @@
 //! The module is pure: no IO, no clock, no session. It does not know what a transaction is doing: a session whose
 //! effects hide tables (temporary objects, code that is not understood) must not be served by its verdicts.
 
+mod anatomy;
 mod attributes;
 mod body;
 mod builtin;
@@ -25,6 +26,7 @@ mod tests;
 
 use std::panic::{UnwindSafe, catch_unwind};
 
+pub use anatomy::{Anatomy, Class, anatomy};
 pub(crate) use builtin::plain_types;
 use catalog::Cast;
 pub use catalog::Catalog;
@@ -161,6 +163,12 @@ impl Parsed {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.facts.settings
+    }
+
+    /// The relations that the text reads, whether its result is cacheable or not, and the names that stand for none.
+    #[must_use]
+    pub fn relations(&self, catalog: &Catalog) -> (Vec<Oid>, Vec<String>) {
+        judge::relations(&self.facts, catalog)
     }
 
     /// What the text does, in this snapshot of the catalog.

@@ -4,8 +4,10 @@
 //! Invariant: all rows come from one snapshot of PostgreSQL. Only the printed definitions of views are those of the
 //! moment, so a caller loads again whenever DDL may have happened since it began.
 
+pub mod digest;
 mod queries;
 
+use digest::Digest;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
@@ -25,6 +27,7 @@ const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
 SET LOCAL lock_timeout = '50ms';
 SET LOCAL search_path = pg_catalog;
 SET LOCAL jit = off;
+SET LOCAL max_parallel_workers_per_gather = 0;
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL quote_all_identifiers = off";
 
@@ -40,16 +43,25 @@ const ATTEMPTS_MAX: usize = 5;
 /// Fails when the connection does, or when views are dropped again and again while their definitions are printed. A load
 /// that fails with the connection, or is cancelled, may leave its transaction open: drop the connection.
 pub async fn load(client: &Client) -> Result<Catalog, Error> {
+    Ok(load_with_digest(client).await?.0)
+}
+
+/// The same, with what tells whether the catalog is still like that.
+///
+/// # Errors
+///
+/// As [`load`].
+pub async fn load_with_digest(client: &Client) -> Result<(Catalog, Digest), Error> {
     let mut attempt = 1;
     loop {
         client.batch_execute(BEGIN).await?;
         // Many queries at once make a large future.
-        let rows = Box::pin(rows(client)).await;
+        let rows = Box::pin(rows_and_digest(client)).await;
         client
             .batch_execute(if rows.is_ok() { "COMMIT" } else { "ROLLBACK" })
             .await?;
         match rows {
-            Ok(rows) => return Ok(Catalog::new(rows)),
+            Ok((rows, digest)) => return Ok((Catalog::new(rows), digest)),
             Err(error) if attempt < ATTEMPTS_MAX && has_vanished(&error) => attempt += 1,
             Err(error) => return Err(error),
         }
@@ -74,6 +86,13 @@ fn has_vanished(error: &Error) -> bool {
         ]
         .contains(code)
     })
+}
+
+/// The digest comes first, of the same snapshot: what is printed of the moment can only be newer, and is then seen to
+/// have changed.
+async fn rows_and_digest(client: &Client) -> Result<(Rows, Digest), Error> {
+    let digest = digest::take(client).await?;
+    Ok((rows(client).await?, digest))
 }
 
 /// The queries are sent together, so that they cost a round trip or two.

@@ -111,6 +111,8 @@ pub struct Cache {
     pub version_slots: usize,
     /// Longer SQL is forwarded without being analysed, in bytes.
     pub statement_max_bytes: usize,
+    /// How often the server is asked whether definitions have changed elsewhere. Zero: never.
+    pub catalog_check: Duration,
     /// What every key in Redis starts with.
     pub key_prefix: String,
     /// Exceptions for tables, by `name` (in any schema) or `schema.name`, as PostgreSQL stores the names.
@@ -311,6 +313,7 @@ impl Default for Cache {
             ttl: Ttl::After(Duration::from_secs(300)),
             version_slots: 1 << 20,
             statement_max_bytes: 32 << 10,
+            catalog_check: Duration::from_secs(1),
             key_prefix: "pgkeel:".to_owned(),
             tables: BTreeMap::new(),
         }

@@ -3,7 +3,9 @@
 //! A text is parsed once and judged once for each catalog snapshot. What it reads and writes becomes slots
 //! of the version words here, so that a session never hashes a tag.
 
+pub mod explain;
 pub mod statement;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,11 +15,13 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use statement::{Plan, ReadPlan, Statement};
 use tokio::sync::Notify;
+use watch::{Loads, Watch};
 
 use crate::analysis::catalog::Catalog;
-use crate::analysis::{Dialect, ReadSet, Verdict, WriteSet};
+use crate::analysis::{Dialect, Oid, ReadSet, Verdict, WriteSet};
 use crate::cache::key::StatementId;
 use crate::catalog;
+use crate::catalog::digest::Digest;
 use crate::config::{Config, Ttl, Upstream};
 use crate::freshness::Tag;
 use crate::freshness::server::Server;
@@ -54,6 +58,7 @@ pub struct Database {
     loading: Mutex<Loading>,
     loaded: Notify,
     watches_sequences: AtomicBool,
+    watch: Watch,
 }
 
 /// Where a database is.
@@ -74,6 +79,22 @@ pub struct Snapshot {
     catalog: Catalog,
     stamp: Stamp,
     version: u64,
+    loaded: Instant,
+    /// What tells whether it is still true.
+    digest: Mutex<Digest>,
+}
+
+/// The catalog snapshot in numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotNumbers {
+    /// Its number: another for each that was loaded, of whichever database. Zero: none was loaded yet.
+    pub version: u64,
+    /// How long ago it was loaded.
+    pub age: Duration,
+    /// How often one was loaded, and why.
+    pub loads: Loads,
+    /// Are results served by it, as far as changes made elsewhere are concerned?
+    pub is_vouched: bool,
 }
 
 /// What is known of a database's catalog.
@@ -113,6 +134,7 @@ impl Database {
             .weigher(|tail, _| u32::try_from(tail.len() + 600).unwrap_or(u32::MAX))
             .build_with_hasher(ahash::RandomState::new());
         Arc::new(Self {
+            watch: Watch::new(config.cache.catalog_check),
             origin,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             config,
@@ -130,6 +152,12 @@ impl Database {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.origin.name
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The address of its server, for people.
@@ -166,6 +194,19 @@ impl Database {
         }
     }
 
+    /// Its catalog snapshot in numbers.
+    #[must_use]
+    pub fn snapshot_numbers(&self) -> SnapshotNumbers {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_ref();
+        SnapshotNumbers {
+            version: snapshot.map_or(0, |snapshot| snapshot.version),
+            age: snapshot.map_or(Duration::ZERO, |snapshot| snapshot.loaded.elapsed()),
+            loads: self.watch.loads(),
+            is_vouched: self.is_vouched(Instant::now()),
+        }
+    }
+
     /// The statement of a text with its parameter types; `tail` as in [`crate::protocol::frontend::Parse::tail`].
     #[must_use]
     pub fn statement(&self, tail: &[u8], dialect: Dialect) -> Arc<Statement> {
@@ -193,28 +234,14 @@ impl Database {
         let snapshot = self.snapshot();
         let version = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
         statement.plan_of(version, || {
-            let catalog = snapshot.as_ref().map(|snapshot| &snapshot.catalog);
             let is_query = statement.parsed().is_query();
-            let mut verdict = statement.parsed().judge(catalog);
-            if let Some(catalog) = catalog {
-                verdict.take_parameters(statement.parameter_types(), catalog);
-            }
-            self.resolve(verdict, is_query, snapshot.as_deref())
+            let verdict = verdict(statement, snapshot.as_deref());
+            self.resolve(&verdict, is_query, snapshot.as_deref())
         })
     }
 
-    fn resolve(&self, verdict: Verdict, is_query: bool, snapshot: Option<&Snapshot>) -> Plan {
-        // Read after the snapshot was found to be current: when the numbers change, the catalog's word does.
-        let servers = self.origin.server.numbers();
-        let slots = |oid: &crate::analysis::Oid| {
-            let (words, database, oid) = (self.freshness.words(), self.origin.oid, oid.0);
-            let tags = servers.iter().map(|&server| Tag::Table {
-                server,
-                database,
-                oid,
-            });
-            tags.map(|tag| words.slot(tag)).collect::<Vec<_>>()
-        };
+    fn resolve(&self, verdict: &Verdict, is_query: bool, snapshot: Option<&Snapshot>) -> Plan {
+        let slots = |oid: &Oid| self.table_slots(*oid);
         let mut writes: Vec<Slot> = match &verdict.write {
             WriteSet::Nothing => Vec::new(),
             WriteSet::Tables(tables) => tables.iter().flat_map(slots).collect(),
@@ -223,22 +250,20 @@ impl Database {
         if verdict.catalog {
             writes.push(Slot::CATALOG);
         }
-        let read = match (verdict.read, snapshot) {
-            (Ok(reads), Some(snapshot)) => {
-                self.time_to_live(&reads, &snapshot.catalog).map(|ttl| {
-                    let mut slots: Vec<Slot> = reads.tables.iter().flat_map(slots).collect();
-                    slots.push(Slot::EVERYTHING);
-                    slots.sort_unstable();
-                    slots.dedup();
-                    ReadPlan {
-                        slots: slots.into(),
-                        catalog: snapshot.stamp,
-                        ttl,
-                    }
-                })
-            }
+        let read = match (&verdict.read, snapshot) {
+            (Ok(reads), Some(snapshot)) => self.time_to_live(reads, &snapshot.catalog).map(|ttl| {
+                let mut slots: Vec<Slot> = reads.tables.iter().flat_map(slots).collect();
+                slots.push(Slot::EVERYTHING);
+                slots.sort_unstable();
+                slots.dedup();
+                ReadPlan {
+                    slots: slots.into(),
+                    catalog: snapshot.stamp,
+                    ttl,
+                }
+            }),
             (Ok(_), None) => Err(Reason::CatalogNotReady),
-            (Err(reason), _) => Err(reason),
+            (Err(reason), _) => Err(*reason),
         };
         Plan {
             read,
@@ -252,6 +277,19 @@ impl Database {
             is_blind: snapshot.is_none() && matches!(verdict.write, WriteSet::Everything),
             session: verdict.session,
         }
+    }
+
+    /// The words of a table. To be asked for after the snapshot was found to be current: when the numbers of the server
+    /// change, the catalog's word does.
+    fn table_slots(&self, oid: Oid) -> Vec<Slot> {
+        let (words, database, Oid(oid)) = (self.freshness.words(), self.origin.oid, oid);
+        let servers = self.origin.server.numbers();
+        let tags = servers.iter().map(|&server| Tag::Table {
+            server,
+            database,
+            oid,
+        });
+        tags.map(|tag| words.slot(tag)).collect()
     }
 
     /// The shortest time to live of the tables read, by the configuration's rules for them.
@@ -290,15 +328,33 @@ impl Database {
         matches!(&*self.loading.lock(), Loading::Failed { .. })
     }
 
-    /// Waits until the catalog of a database that is new to the proxy has been loaded, but not for long: then
-    /// the first reads are not cached.
+    /// Waits until the catalog of a database that is new to the proxy has been loaded, or is known to be the same
+    /// still if nobody has been there for a while, but not for long: then the first reads are not cached.
     pub async fn first_load(self: &Arc<Self>) {
         let loaded = self.loaded.notified();
-        if self.snapshot.load().is_some() || self.is_catalog_out_of_reach() {
+        if self.is_catalog_out_of_reach() {
+            return;
+        }
+        if self.snapshot.load().is_some() {
+            if !self.is_vouched(Instant::now()) {
+                let _ = tokio::time::timeout(FIRST_LOAD_LIMIT, self.look_again()).await;
+            }
             return;
         }
         self.load();
         let _ = tokio::time::timeout(FIRST_LOAD_LIMIT, loaded).await;
+    }
+
+    /// Loads the catalog now, for who cannot go on without it.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded, in one line.
+    pub async fn load_and_wait(&self) -> Result<(), String> {
+        let loaded = tokio::time::timeout(LOAD_LIMIT, async {
+            while !self.load_now().await? {}
+            Ok(())
+        });
+        loaded.await.unwrap_or_else(|late| Err(late.to_string()))
     }
 
     /// Begins to load the catalog, unless that is under way or has just failed.
@@ -315,16 +371,18 @@ impl Database {
         tokio::spawn(async move {
             let loaded = tokio::time::timeout(LOAD_LIMIT, database.load_now()).await;
             let loaded = loaded.unwrap_or_else(|late| Err(late.to_string()));
-            let counter = if loaded.is_ok() {
-                Counter::CatalogLoads
-            } else {
-                Counter::CatalogLoadsFailed
-            };
-            database.metrics.add(counter, 1);
+            match loaded {
+                Ok(true) => {
+                    database.watch.note_load();
+                    database.metrics.add(Counter::CatalogLoads, 1);
+                }
+                Ok(false) => {}
+                Err(_) => database.metrics.add(Counter::CatalogLoadsFailed, 1),
+            }
             let before = std::mem::replace(
                 &mut *database.loading.lock(),
                 match &loaded {
-                    Ok(()) => Loading::Idle,
+                    Ok(_) => Loading::Idle,
                     Err(error) => Loading::Failed {
                         at: Instant::now(),
                         error: error.clone(),
@@ -343,23 +401,25 @@ impl Database {
         });
     }
 
-    async fn load_now(&self) -> Result<(), String> {
+    /// Loads it, unless it is being changed at this moment.
+    async fn load_now(&self) -> Result<bool, String> {
         static VERSIONS: AtomicU64 = AtomicU64::new(1);
         // The stamp comes first: whatever changes the catalogs from here on makes the snapshot void.
         let Some(stamp) = self.freshness.words().stamp(Slot::CATALOG) else {
-            return Ok(());
+            return Ok(false);
         };
         let (client, driver) = control::connect(&self.origin.upstream, self.name())
             .await
             .map_err(|error| error.to_string())?;
-        let loaded = catalog::load(&client).await;
+        let begun = Instant::now();
+        let loaded = catalog::load_with_digest(&client).await;
         drop(client);
         let _ = driver.await;
-        let catalog = match loaded {
-            Ok(catalog) => catalog,
+        let (catalog, digest) = match loaded {
+            Ok(loaded) => loaded,
             Err(error) if catalog::is_locked(&error) => {
                 tokio::time::sleep(LOCKED_PAUSE).await;
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => return Err(ControlError::from(error).to_string()),
         };
@@ -368,7 +428,35 @@ impl Database {
             catalog,
             stamp,
             version,
+            loaded: Instant::now(),
+            digest: Mutex::new(digest),
         })));
-        Ok(())
+        self.watch.vouch(begun, Duration::ZERO);
+        Ok(true)
     }
+
+    /// What the current snapshot is to be compared with, and its stamp.
+    fn current_digest(&self) -> Option<(Stamp, Digest)> {
+        let snapshot = self.current_snapshot()?;
+        let digest = snapshot.digest.lock().clone();
+        Some((snapshot.stamp, digest))
+    }
+
+    /// The snapshot of this stamp was found to be true.
+    fn renew_digest(&self, stamp: Stamp, digest: Digest) {
+        let snapshot = self.current_snapshot();
+        if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.stamp == stamp) {
+            *snapshot.digest.lock() = digest;
+        }
+    }
+}
+
+/// What a statement does, by a snapshot of the catalog.
+fn verdict(statement: &Statement, snapshot: Option<&Snapshot>) -> Verdict {
+    let catalog = snapshot.map(|snapshot| &snapshot.catalog);
+    let mut verdict = statement.parsed().judge(catalog);
+    if let Some(catalog) = catalog {
+        verdict.take_parameters(statement.parameter_types(), catalog);
+    }
+    verdict
 }

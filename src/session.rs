@@ -42,6 +42,7 @@ use crate::cache::key::ContextId;
 use crate::clients::{Admission, Membership};
 use crate::database::Database;
 use crate::database::statement::Statement;
+use crate::database::watch::Attendance;
 use crate::observe::{Counter, Route};
 use crate::protocol::backend::TransactionStatus;
 use crate::protocol::frontend::Malformed;
@@ -85,6 +86,7 @@ pub struct Session {
     client: Client,
     pool: Arc<Pool>,
     database: Arc<Database>,
+    _attendance: Attendance,
     /// The settings it began with, and what it has changed of them.
     kind: Kind,
     context: ContextId,
@@ -181,6 +183,7 @@ impl Session {
         let context = settings::context(&services, &database, &pool, &kind.baseline, &kind.changes);
         Self {
             client: Client::new(socket, inbox),
+            _attendance: database.attend(),
             database,
             context,
             dialect: settings::dialect(&kind.baseline.parameters),

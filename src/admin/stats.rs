@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 
 use crate::{
+    database::watch::Loads,
     observe::{Counter, Metrics, Route, Summary},
     reason::Reason,
 };
@@ -20,6 +21,25 @@ pub struct Stats {
     pub cache: CacheSize,
     /// How sure the cache is of seeing writes.
     pub freshness: Freshness,
+    /// The catalog snapshots, one for each database seen so far.
+    pub catalogs: Vec<CatalogNumbers>,
+}
+
+/// The catalog snapshot of one database.
+#[derive(Clone, Debug, Serialize)]
+pub struct CatalogNumbers {
+    /// The address of the server.
+    pub server: String,
+    /// The database.
+    pub database: String,
+    /// Its number: another one for each snapshot. Zero: none was loaded yet.
+    pub version: u64,
+    /// How long ago it was loaded.
+    pub age_seconds: u64,
+    /// How often one was loaded, by cause.
+    pub loads: Loads,
+    /// Are results served by it, as far as changes made elsewhere are concerned?
+    pub checked: bool,
 }
 
 /// Client connections.
@@ -87,6 +107,7 @@ pub(super) struct StatsPage<'a> {
     pools: &'a [Pool],
     cache: CachePage,
     freshness: FreshnessPage<'a>,
+    catalogs: &'a [CatalogNumbers],
     bypass: BTreeMap<&'static str, u64>,
     counters: BTreeMap<&'static str, u64>,
     latency: BTreeMap<&'static str, Summary>,
@@ -130,6 +151,7 @@ pub(super) fn page<'a>(stats: &'a Stats, metrics: &Metrics) -> StatsPage<'a> {
             invalidations: metrics.count(Counter::Invalidations),
             windows_rolled_back: metrics.count(Counter::WindowsRolledBack),
         },
+        catalogs: &stats.catalogs,
         bypass: Reason::ALL
             .iter()
             .map(|reason| (reason.as_str(), metrics.bypasses(*reason)))
@@ -213,6 +235,18 @@ pub(super) fn sample() -> Stats {
             orphan_windows: 0,
             coverage: "writes through pgkeel only".into(),
         },
+        catalogs: vec![CatalogNumbers {
+            server: "db:5432".into(),
+            database: "quo\"ted".into(),
+            version: 7,
+            age_seconds: 60,
+            loads: Loads {
+                start: 1,
+                statement: 2,
+                elsewhere: 3,
+            },
+            checked: true,
+        }],
     }
 }
 
@@ -239,6 +273,7 @@ mod tests {
         assert_eq!(page["latency"].as_object().unwrap().len(), Route::ALL.len());
         assert_eq!(page["cache"]["max_bytes"], 1 << 28);
         assert_eq!(page["freshness"]["windows_open"], 1);
+        assert_eq!(page["catalogs"][0]["loads"]["elsewhere"], 3);
         assert_eq!(page["freshness"]["invalidations"], 0);
     }
 }

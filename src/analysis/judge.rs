@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::catalog::{Catalog, Touched};
-use super::facts::{Change, Facts, Reach};
+use super::catalog::{Catalog, Origin, Touched};
+use super::facts::{Change, Facts, Name, Reach};
 use super::session::{SessionEffect, SessionEffects};
 use super::survey::{Survey, survey};
 use super::{Oid, ReadSet, Verdict, WriteSet};
@@ -11,19 +11,13 @@ use crate::reason::Reason;
 
 /// The verdict in a snapshot of the catalog.
 pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
-    let mut query = |view| {
-        catalog
-            .query(view)
-            .cloned()
-            .unwrap_or_else(|| Survey::unknown(Reason::UnknownRelation))
-    };
     let Survey {
         tables,
         refusal,
         mut reach,
         mut session,
         is_volatile,
-    } = survey(facts, catalog, &mut query);
+    } = look_up(facts, catalog);
     let mut written = BTreeSet::new();
     for target in &facts.targets {
         match catalog.touched(target) {
@@ -55,6 +49,35 @@ pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
         catalog: reach == Reach::Catalog,
         computes_only: !is_volatile,
     }
+}
+
+fn look_up(facts: &Facts, catalog: &Catalog) -> Survey {
+    let mut query = |view| {
+        catalog
+            .query(view)
+            .cloned()
+            .unwrap_or_else(|| Survey::unknown(Reason::UnknownRelation))
+    };
+    survey(facts, catalog, &mut query)
+}
+
+/// The relations that a text reads, and the names that stand for none.
+pub(super) fn relations(facts: &Facts, catalog: &Catalog) -> (Vec<Oid>, Vec<String>) {
+    let is_bound = |name: &Name| name.schema.is_none() && facts.common_tables.contains(&name.name);
+    let targets = facts.targets.iter().map(|target| &target.name);
+    let named = facts.relations.iter().chain(targets);
+    let missing = named
+        .filter(|name| !is_bound(name) && matches!(catalog.named(name).origin, Origin::Nowhere));
+    let missing = missing.map(|name| match &name.schema {
+        Some(schema) => format!("{schema}.{}", name.name),
+        None => name.name.to_string(),
+    });
+    let mut missing: Vec<_> = missing.collect();
+    missing.dedup();
+    (
+        look_up(facts, catalog).tables.into_iter().collect(),
+        missing,
+    )
 }
 
 /// What the defaults and checks of a table leave behind after this change: a default draws from its sequence when a

@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(
             error("\"pool.max\" = 1"),
             "1:1: unknown key \"pool.max\"; known here: upstream, listen, listen_unix, listen_unix_mode, admin, \
-            drain_timeout, limits, tls, auth, pool, cache, redis, log, workers, databases"
+            drain_timeout, limits, tls, auth, pool, retry, cache, redis, log, workers, databases"
         );
         assert_eq!(
             error("[cache.tables.users]\ntll = 1"),

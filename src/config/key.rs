@@ -369,6 +369,18 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "cache",
+        name: "catalog_check",
+        elsewhere: Nowhere,
+        set: |config, raw| {
+            put(
+                &mut config.cache.catalog_check,
+                duration(raw, BareUnit::Seconds, Duration::ZERO),
+            )
+        },
+        show: |config| Some(show_duration(config.cache.catalog_check)),
+    },
+    Key {
+        section: "cache",
         name: "key_prefix",
         elsewhere: Variable("CACHE_KEY_PREFIX"),
         set: |config, raw| put(&mut config.cache.key_prefix, key_prefix(raw)),

@@ -29,6 +29,12 @@ impl Slot {
     /// The word that every catalog snapshot depends on.
     pub const CATALOG: Self = Self(1);
     const FIXED: u64 = 2;
+
+    /// Its index, for people.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// A word as it was read while no window was open on it.

@@ -8,6 +8,8 @@
 pub enum Counter {
     /// Cancel requests taken from clients.
     CancelRequests,
+    /// Changes of the catalog that were made elsewhere and noticed.
+    CatalogChangesElsewhere,
     /// Catalog snapshots loaded.
     CatalogLoads,
     /// Catalog snapshots that could not be loaded.
@@ -58,6 +60,7 @@ impl Counter {
     /// Every counter, in the order of the enum.
     pub const ALL: &'static [Self] = &[
         Self::CancelRequests,
+        Self::CatalogChangesElsewhere,
         Self::CatalogLoads,
         Self::CatalogLoadsFailed,
         Self::ClientsAccepted,
@@ -87,6 +90,7 @@ impl Counter {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CancelRequests => "cancel_requests",
+            Self::CatalogChangesElsewhere => "catalog_changes_elsewhere",
             Self::CatalogLoads => "catalog_loads",
             Self::CatalogLoadsFailed => "catalog_loads_failed",
             Self::ClientsAccepted => "clients_accepted",
@@ -117,6 +121,9 @@ impl Counter {
     pub const fn help(self) -> &'static str {
         match self {
             Self::CancelRequests => "Cancel requests taken from clients.",
+            Self::CatalogChangesElsewhere => {
+                "Changes of the catalog that were made elsewhere and noticed."
+            }
             Self::CatalogLoads => "Catalog snapshots loaded.",
             Self::CatalogLoadsFailed => "Catalog snapshots that could not be loaded.",
             Self::ClientsAccepted => "Client connections taken.",

@@ -84,10 +84,13 @@ impl Session {
 
     /// The entry of the key that stands in `self.key`, if it may be served.
     pub(super) fn hit(&self, shape: Shape) -> Option<Arc<Entry>> {
-        let words = self.services.freshness.words();
+        let (words, now) = (self.services.freshness.words(), Instant::now());
+        if !self.database.is_vouched(now) {
+            return None;
+        }
         self.services
             .cache
-            .lookup(&self.key, words, Instant::now())
+            .lookup(&self.key, words, now)
             .filter(|entry| shape.fits(entry))
     }
 
@@ -97,6 +100,9 @@ impl Session {
             Ok(read) => read,
             Err(reason) => return Ok(Found::Forward(*reason)),
         };
+        if !self.database.is_vouched(Instant::now()) {
+            return Ok(Found::Forward(Reason::CatalogUnchecked));
+        }
         let words = self.services.freshness.words();
         let Some(stamps) = read.stamps(words) else {
             return Ok(Found::Forward(Reason::ChangeUnderWay));

@@ -9,6 +9,8 @@ mod checker;
 mod copy;
 mod demo;
 mod drivers;
+mod elsewhere;
+mod explain;
 mod extended_query;
 mod hits;
 mod hostile;
