@@ -178,6 +178,7 @@ impl Session {
         let kind = Kind {
             baseline,
             changes: unchanged(),
+            told_pid: membership.key.pid,
         };
         let database = services.database(&kind.baseline.database, pool.route());
         let context = settings::context(&services, &database, &pool, &kind.baseline, &kind.changes);

@@ -61,12 +61,13 @@ struct State {
 }
 
 impl State {
-    /// The idle connection that a session of this kind gets: best the one that needs no other settings.
+    /// The idle connection that a session of this kind gets: best one that needs no other settings, and of these the
+    /// one that its client was told of.
     fn choose(&self, kind: &Kind) -> Option<usize> {
         let can_connect = self.credentials.is_some();
         let idle = self.idle.iter().enumerate();
         idle.filter(|(_, connection)| kind.admits(connection, can_connect))
-            .max_by_key(|(_, connection)| kind.matches(connection))
+            .max_by_key(|(_, connection)| (kind.matches(connection), kind.is_home(connection)))
             .map(|(at, _)| at)
     }
 }

@@ -4,16 +4,17 @@ use super::{ITEMS, SCHEMA};
 use crate::twins::{Twins, step};
 use crate::wire::*;
 
-/// The messages without the process ids in notifications, which differ.
-fn without_pids(messages: Vec<Message>) -> Vec<(u8, Vec<u8>)> {
-    let body = |message: Message| match message.tag {
-        b'A' => message.body[4..].to_vec(),
-        _ => message.body,
+/// The messages, with the place among `told` of the process ids in notifications: the ids themselves differ.
+fn with_senders(messages: Vec<Message>, told: &[Vec<u8>]) -> Vec<(u8, Option<usize>, Vec<u8>)> {
+    let parts = |message: Message| match message.tag {
+        b'A' => {
+            let (pid, rest) = message.body.split_at(4);
+            let sender = told.iter().position(|told| told == pid);
+            (message.tag, sender, rest.to_vec())
+        }
+        tag => (tag, None, message.body),
     };
-    messages
-        .into_iter()
-        .map(|message| (message.tag, body(message)))
-        .collect()
+    messages.into_iter().map(parts).collect()
 }
 
 #[tokio::test]
@@ -49,7 +50,8 @@ async fn notifications_arrive_when_idle_and_behind_transactions() {
         );
         heard.extend(listener.ask(&query("BEGIN; NOTIFY news; ROLLBACK")).await);
         heard.extend(listener.ask(&query("UNLISTEN *; NOTIFY news")).await);
-        told.push(without_pids(heard));
+        let pids = [&listener, &other].map(|client| client.key()[..4].to_vec());
+        told.push(with_senders(heard, &pids));
     }
     assert_eq!(told[0], told[1]);
 }
