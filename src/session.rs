@@ -183,7 +183,7 @@ impl Session {
         let database = services.database(&kind.baseline.database, pool.route());
         let context = settings::context(&services, &database, &pool, &kind.baseline, &kind.changes);
         Self {
-            client: Client::new(socket, inbox),
+            client: Client::new(socket, inbox, membership.key.pid),
             _attendance: database.attend(),
             database,
             context,
@@ -317,7 +317,9 @@ impl Session {
                 self.unjudged.push((statement, remaining));
                 return;
             }
-            self.pin(plan.session.intersection(remaining));
+            let effects = plan.session.intersection(remaining);
+            self.pin(effects);
+            self.stay_if_watched(effects);
         }
     }
 

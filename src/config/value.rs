@@ -149,6 +149,8 @@ pub(super) fn duration(raw: &Raw, bare: BareUnit, min: Duration) -> Result<Durat
         Raw::Integer(seconds) => u64::try_from(*seconds)
             .ok()
             .and_then(|n| n.checked_mul(1_000)),
+        // Nothing is nothing in any unit.
+        Raw::Text(text) if text.trim() == "0" => Some(0),
         Raw::Text(text) => scaled(text, DURATIONS, None),
         Raw::Bare(text) => scaled(
             text,
@@ -258,6 +260,7 @@ mod tests {
         assert_eq!(text("30s"), Some(30_000));
         assert_eq!(text(" 10 m "), Some(600_000));
         assert_eq!(text("1h"), Some(3_600_000));
+        assert_eq!(text("0"), Some(0));
         for wrong in [
             "30",
             "s",

@@ -106,14 +106,14 @@ impl Session {
         part: &Effects,
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
-        self.mind_sequences(part).await?;
         // The catalog may have become known since.
         self.judge_late();
+        let (pins, untracked) = (self.pins, self.untracked);
+        self.mind_sequences(part).await?;
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
         self.open_window(effects, part);
         let is_whole = !self.pipeline_open;
-        let (pins, untracked) = (self.pins, self.untracked);
         let touched = self.touched.clone();
         self.touched.merge(&effects.settings);
         let (temporary_unsure, unjudged) = (self.temporary_unsure, self.unjudged.len());

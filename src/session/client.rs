@@ -40,6 +40,8 @@ pub(super) enum Request {
 pub(super) struct Client {
     /// The stream.
     pub(super) socket: Socket,
+    /// The process id that it was told at its login.
+    pub(super) told_pid: u32,
     /// What came and is not yet dealt with.
     pub(super) inbox: BytesMut,
     /// What goes out with the next flush.
@@ -53,9 +55,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(socket: Socket, inbox: BytesMut) -> Self {
+    pub(super) fn new(socket: Socket, inbox: BytesMut, told_pid: u32) -> Self {
         Self {
             socket,
+            told_pid,
             inbox,
             outbox: Vec::with_capacity(1024),
             held_from: None,

@@ -90,6 +90,10 @@ impl Session {
         self.client
             .outbox
             .extend_from_slice(&PARSE_COMPLETE_MESSAGE);
+        if meaning.statement.parsed().is_query() {
+            // To analyse it, the server would have taken a snapshot.
+            self.transaction.note_hit();
+        }
         self.statements.insert(parse.name.into(), meaning);
         true
     }

@@ -242,7 +242,11 @@ impl<'a> Relay<'a> {
             }
             backend::NOTIFICATION_RESPONSE => {
                 self.client.let_go();
-                return Ok(Fate::Forward);
+                self.substitute = from_told_pid(self.client, self.server, frame.bytes(inbox));
+                return Ok(match self.substitute {
+                    Some(_) => Fate::Swallow,
+                    None => Fate::Forward,
+                });
             }
             backend::PARAMETER_STATUS => {
                 self.client.let_go();
@@ -405,11 +409,30 @@ pub(super) fn forward_unasked(
             backend::PARAMETER_STATUS => {
                 server.note_parameter(&message[HEADER..]);
             }
-            backend::NOTICE_RESPONSE | backend::NOTIFICATION_RESPONSE => {}
+            backend::NOTIFICATION_RESPONSE => {
+                if let Some(renamed) = from_told_pid(client, server, &message) {
+                    client.outbox.extend_from_slice(&renamed);
+                    continue;
+                }
+            }
+            backend::NOTICE_RESPONSE => {}
             backend::ERROR_RESPONSE => farewell = Some(Farewell::read(&message[HEADER..])),
             tag => return Err(Unexpected(tag).into()),
         }
         client.outbox.extend_from_slice(&message);
     }
     Ok(farewell)
+}
+
+/// A notification that the session has sent itself, with the process id that its client knows; `None` if it may pass as
+/// it is. Who listens keeps the connection, so nobody else sends from there.
+fn from_told_pid(client: &Client, server: &Connection, message: &[u8]) -> Option<Vec<u8>> {
+    let sender = HEADER..HEADER + 4;
+    let own = server.backend.pid.to_be_bytes();
+    if message.get(sender.clone()) != Some(&own) || client.told_pid.to_be_bytes() == own {
+        return None;
+    }
+    let mut renamed = message.to_vec();
+    renamed[sender].copy_from_slice(&client.told_pid.to_be_bytes());
+    Some(renamed)
 }

@@ -169,6 +169,7 @@ impl Session {
     /// Answers with a cached result.
     async fn replay(&mut self, entry: &Entry, route: Route, started: Instant) -> Result<(), End> {
         self.write_result(entry.bytes()).await?;
+        self.transaction.note_hit();
         self.write_ready();
         self.services.metrics.record(route, started.elapsed());
         Ok(())

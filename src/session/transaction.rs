@@ -241,6 +241,20 @@ pub(super) struct Transaction {
     has_settings: bool,
     /// The BEGIN that the server has not been told of yet.
     kept_back: Option<Arc<Statement>>,
+    first_query: FirstQuery,
+}
+
+/// Has a query run in the transaction? From then on its modes stand (SET TRANSACTION is an error).
+/// <https://www.postgresql.org/docs/current/sql-set-transaction.html>
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum FirstQuery {
+    /// None has.
+    #[default]
+    ToCome,
+    /// One was answered from the cache, and the server does not know.
+    Untold,
+    /// The server has run one.
+    Run,
 }
 
 impl Transaction {
@@ -280,6 +294,23 @@ impl Transaction {
     /// The server that was told of it is gone, and nothing had happened in the transaction.
     pub(super) fn put_back(&mut self, begin: Arc<Statement>) {
         self.kept_back = Some(begin);
+    }
+
+    /// A query was answered from the cache.
+    pub(super) fn note_hit(&mut self) {
+        if self.status == TransactionStatus::Open && self.first_query == FirstQuery::ToCome {
+            self.first_query = FirstQuery::Untold;
+        }
+    }
+
+    /// Is the server to be told that a query has run?
+    pub(super) fn owes_query(&self) -> bool {
+        self.status == TransactionStatus::Open && self.first_query == FirstQuery::Untold
+    }
+
+    /// The server knows that a query has run.
+    pub(super) const fn note_query(&mut self) {
+        self.first_query = FirstQuery::Run;
     }
 
     /// The transaction ends, and the server has never heard of it.
@@ -333,6 +364,9 @@ impl Transaction {
     pub(super) fn sent(&mut self, effects: &Effects) {
         if self.status != TransactionStatus::Idle {
             self.remember(effects);
+            if effects.is_query && effects.runs_something() {
+                self.note_query();
+            }
         }
     }
 
@@ -355,6 +389,7 @@ impl Transaction {
             (_, TransactionStatus::Idle, _) => {
                 self.reads_committed = false;
                 self.has_settings = false;
+                self.first_query = FirstQuery::ToCome;
                 return std::mem::take(&mut self.written);
             }
             (TransactionStatus::Idle, _, boundary) => {
@@ -374,7 +409,8 @@ impl Transaction {
             }
             // COMMIT AND CHAIN, ROLLBACK AND CHAIN: a new transaction with the old one's modes.
             (_, TransactionStatus::Open, Boundary::Commit | Boundary::RollBack) => {
-                self.written.clear()
+                self.written.clear();
+                self.first_query = FirstQuery::ToCome;
             }
             // PostgreSQL warns of a BEGIN within a transaction, and heeds its modes.
             (_, _, Boundary::Begin(Some(level))) if *level != IsolationLevel::ReadCommitted => {

@@ -1,6 +1,9 @@
 //! What a server says without being asked: notifications, settings, notices.
 
+use pgkeel_bench::sandbox::Auth;
+
 use super::{ITEMS, SCHEMA};
+use crate::support::Stage;
 use crate::twins::{Twins, step};
 use crate::wire::*;
 
@@ -54,6 +57,29 @@ async fn notifications_arrive_when_idle_and_behind_transactions() {
         told.push(with_senders(heard, &pids));
     }
     assert_eq!(told[0], told[1]);
+}
+
+/// The connection that a login opened may be gone; the client still knows itself by the process id it was told.
+#[tokio::test]
+async fn a_session_hears_itself_under_the_process_id_that_it_was_told() {
+    let stage = Stage::builder()
+        .auth(Auth::Trust)
+        .config("[pool]\nmax = 2\n");
+    let stage = stage.start().await;
+    let port = stage.proxy.port();
+    let mut first = Wire::login(port, "app").await;
+    let _others = [
+        Wire::login(port, "app").await,
+        Wire::login(port, "app").await,
+    ];
+    let mut heard = first.ask(&query("LISTEN news; NOTIFY news, 'a'")).await;
+    heard.extend(first.ask(&query("NOTIFY news, 'b'")).await);
+    let pid = first.key()[..4].to_vec();
+    let senders: Vec<_> = with_senders(heard, &[pid])
+        .into_iter()
+        .filter_map(|(tag, sender, _)| (tag == b'A').then_some(sender))
+        .collect();
+    assert_eq!(senders, [Some(0), Some(0)]);
 }
 
 #[tokio::test]
