@@ -15,6 +15,7 @@ mod control;
 mod dates;
 mod facts;
 mod judge;
+mod plpgsql;
 mod session;
 mod statement;
 mod survey;
@@ -26,7 +27,6 @@ mod tests;
 use std::panic::{UnwindSafe, catch_unwind};
 
 pub(crate) use builtin::plain_types;
-use catalog::Cast;
 pub use catalog::Catalog;
 pub use control::{Control, Deallocate, IsolationLevel, TransactionModes};
 pub use dates::mentions_moving_date;
@@ -80,6 +80,8 @@ pub struct Verdict {
     pub session: SessionEffects,
     /// Whether it may change the catalog, so that the snapshot must be loaded again.
     pub catalog: bool,
+    /// Whether it may commit before it ends, so that its error does not prove that nothing changed.
+    pub may_commit: bool,
 }
 
 /// The relations a cached result depends on.
@@ -169,20 +171,8 @@ impl Verdict {
     ///
     /// Zero and `unknown` leave the type to the server, which the text of the statement then answers for.
     pub fn take_parameters(&mut self, types: impl Iterator<Item = Oid>, catalog: &Catalog) {
-        for parameter in types {
-            let (reason, is_code) = match catalog.parameter(parameter) {
-                Cast::Plain => continue,
-                Cast::Refused(reason) => (reason, false),
-                Cast::RunsCode(reason) => (reason, true),
-            };
-            if self.read.is_ok() {
-                self.read = Err(reason);
-            }
-            if is_code {
-                self.write = WriteSet::Everything;
-                self.session.insert(SessionEffect::UnknownCode);
-                self.catalog = true;
-            }
+        for survey in types.filter_map(|parameter| catalog.parameter(parameter)) {
+            judge::add(self, &survey);
         }
     }
 }

@@ -15,6 +15,7 @@ use statement::{Plan, ReadPlan, Statement};
 use tokio::sync::Notify;
 
 use crate::analysis::catalog::Catalog;
+use crate::analysis::catalog::rows::VouchedRow;
 use crate::analysis::{Dialect, ReadSet, Verdict, WriteSet};
 use crate::cache::key::StatementId;
 use crate::catalog;
@@ -243,7 +244,8 @@ impl Database {
             read,
             catalog: snapshot.map(|snapshot| snapshot.stamp),
             writes: writes.into(),
-            rollback_is_provable: !matches!(verdict.write, WriteSet::Everything),
+            rollback_is_provable: !verdict.may_commit
+                && !matches!(verdict.write, WriteSet::Everything),
             is_blind: snapshot.is_none() && matches!(verdict.write, WriteSet::Everything),
             session: verdict.session,
         }
@@ -347,17 +349,25 @@ impl Database {
         let (client, driver) = control::connect(&self.origin.upstream, self.name())
             .await
             .map_err(|error| error.to_string())?;
-        let loaded = catalog::load(&client).await;
+        let loaded = catalog::load_rows(&client).await;
         drop(client);
         let _ = driver.await;
-        let catalog = match loaded {
-            Ok(catalog) => catalog,
+        let mut rows = match loaded {
+            Ok(rows) => rows,
             Err(error) if catalog::is_locked(&error) => {
                 tokio::time::sleep(LOCKED_PAUSE).await;
                 return Ok(());
             }
             Err(error) => return Err(ControlError::from(error).to_string()),
         };
+        rows.vouched = vouched(&self.config);
+        // The bodies of all functions are parsed: no work for a thread that serves clients.
+        let catalog = tokio::task::spawn_blocking(|| Catalog::new(rows))
+            .await
+            .map_err(|error| error.to_string())?;
+        for problem in catalog.problems() {
+            tracing::warn!(database = self.name(), "{problem}");
+        }
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
         self.snapshot.store(Some(Arc::new(Snapshot {
             catalog,
@@ -366,4 +376,16 @@ impl Database {
         })));
         Ok(())
     }
+}
+
+/// What the configuration says of functions.
+fn vouched(config: &Config) -> Vec<VouchedRow> {
+    let rules = config.cache.functions.iter();
+    rules
+        .map(|(function, rule)| VouchedRow {
+            function: function.clone(),
+            reads: rule.reads.clone(),
+            writes: rule.writes.clone(),
+        })
+        .collect()
 }

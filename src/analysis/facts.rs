@@ -32,6 +32,12 @@ pub(super) struct Facts {
     pub(super) reach: Reach,
     /// How many commands define a temporary object: event triggers fire for them too.
     pub(super) temporary_definitions: usize,
+    /// Types of variables: a value that is put there is made to be of the type.
+    pub(super) variables: Vec<Name>,
+    /// Relations to the types of whose columns values are made.
+    pub(super) row_types: Vec<Name>,
+    /// May it commit before it ends? Then its error does not prove that nothing has changed.
+    pub(super) may_commit: bool,
 }
 
 /// Settings of the session that a text may change, in lower case.
@@ -197,6 +203,8 @@ impl Facts {
             types,
             attributes,
             targets,
+            variables,
+            row_types,
             ..
         } = self;
         !(relations.is_empty()
@@ -204,7 +212,9 @@ impl Facts {
             && operators.is_empty()
             && types.is_empty()
             && attributes.is_empty()
-            && targets.is_empty())
+            && targets.is_empty()
+            && variables.is_empty()
+            && row_types.is_empty())
     }
 
     /// Sorts the lists and drops what is mentioned twice.
@@ -217,6 +227,8 @@ impl Facts {
         sort(&mut self.attributes);
         sort(&mut self.dated_columns);
         sort(&mut self.targets);
+        sort(&mut self.variables);
+        sort(&mut self.row_types);
         sort(&mut self.settings.names);
     }
 }
