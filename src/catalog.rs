@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Error, Row};
 use crate::analysis::catalog::rows::{
     BuiltInFunctionRow, ColumnTypeRow, ExpressionRow, ForeignKeyRow, FunctionMark, FunctionRow,
     InheritanceRow, Language, OperatorOperands, OperatorRow, Persistence, ReferentialAction,
-    RelationFunctionRow, RelationKind, RelationMark, RelationRow, RuleRow, Rows, TriggerEvent,
+    RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows, RuleRow, TriggerEvent,
     TriggerRow, TriggerTiming, TypeKind, TypeRow, Volatility,
 };
 use crate::analysis::{Catalog, Oid, plain_types};

@@ -14,9 +14,10 @@ use pg_raw_parse::{Node, nodes};
 
 use super::attributes;
 use super::collect::collect;
-use super::facts::Facts;
+use super::facts::{Facts, Reach};
 use super::plpgsql::{Header, is_read_the_same, may_hold_date, note_body};
-use super::statement::note;
+use super::session::SessionEffect;
+use super::statement::{mentions, note};
 use super::tree::strings;
 use super::{Dialect, parse_guarded};
 use crate::reason::Reason;
@@ -69,6 +70,11 @@ fn definition_facts(definition: &str) -> Option<Facts> {
     if parameters.shows_time_of_day() {
         facts.types.append(&mut parameters.types);
     }
+    // What a body defines may be temporary, by a `search_path` of its own.
+    if facts.reach == Reach::Catalog && mentions(definition, "pg_temp") {
+        facts.session.insert(SessionEffect::Temporary);
+    }
+    facts.distrust_unseen();
     facts.compact();
     Some(facts)
 }
@@ -79,6 +85,9 @@ fn sql_facts(create: &nodes::CreateFunctionStmt, facts: &mut Facts) -> Option<()
             let source = source(create)?;
             if !is_read_the_same(source) {
                 return None;
+            }
+            if mentions(source, "pg_temp") {
+                facts.session.insert(SessionEffect::Temporary);
             }
             let tree = pg_raw_parse::parse(source).ok()?;
             tree.stmts().for_each(|statement| note(statement, facts));
@@ -128,7 +137,12 @@ fn source(create: &nodes::CreateFunctionStmt) -> Option<&str> {
 /// Where PL/pgSQL may read text as a date without saying so.
 fn header(create: &nodes::CreateFunctionStmt) -> Header {
     let may_be_date = |type_name: Option<&nodes::TypeName>| {
-        let last = type_name.and_then(|name| name.names().iter().filter_map(nodes::String::sval).next_back());
+        let last = type_name.and_then(|name| {
+            name.names()
+                .iter()
+                .filter_map(nodes::String::sval)
+                .next_back()
+        });
         last.is_none_or(may_hold_date)
     };
     let mut dated = HashSet::new();

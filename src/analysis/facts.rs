@@ -162,6 +162,21 @@ impl Facts {
         self.session.insert(SessionEffect::UnknownCode);
     }
 
+    /// These are the facts of a body, whose statements no session sees: what a session has to see to follow it counts as
+    /// code that is not understood.
+    pub(super) fn distrust_unseen(&mut self) {
+        const UNSEEN: SessionEffects = SessionEffects::of(&[
+            SessionEffect::Deallocate,
+            SessionEffect::Discard,
+            SessionEffect::DiscardAll,
+            SessionEffect::Load,
+            SessionEffect::PreparedStatement,
+        ]);
+        if self.reach == Reach::Catalog || self.session.intersects(UNSEEN) {
+            self.unknown_code();
+        }
+    }
+
     /// A setting of the session may change.
     pub(super) fn changes_setting(&mut self, name: &str) {
         self.settings.names.push(name.into());
@@ -190,7 +205,8 @@ impl Facts {
     pub(super) fn shows_time_of_day(&self) -> bool {
         let is_time =
             |name: &str| matches!(name, "_time" | "_timetz" | "make_time" | "time" | "timetz");
-        self.types.iter().any(|name| is_time(&name.name))
+        let mut types = self.types.iter().chain(&self.variables);
+        types.any(|name| is_time(&name.name))
             || self.calls.iter().any(|call| is_time(&call.name.name))
     }
 

@@ -179,7 +179,9 @@ fn code_block(block: &nodes::DoStmt, facts: &mut Facts) -> Option<()> {
     };
     let is_read = option("language").is_none_or(|language| language.as_str() == Some("plpgsql"));
     let body = option("as").and_then(Node::as_str).filter(|_| is_read)?;
-    note_body(body, Header::default(), facts)
+    note_body(body, Header::default(), facts)?;
+    facts.distrust_unseen();
+    Some(())
 }
 
 /// What a statement that changes nothing but its session leaves there.
@@ -368,7 +370,7 @@ fn has_long_name(text: &str) -> bool {
     false
 }
 
-fn mentions(text: &str, word: &str) -> bool {
+pub(super) fn mentions(text: &str, word: &str) -> bool {
     text.as_bytes()
         .windows(word.len())
         .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))

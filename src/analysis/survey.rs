@@ -88,7 +88,12 @@ fn converts_time_of_day(facts: &Facts, catalog: &Catalog) -> bool {
         relations.iter().any(|(oid, _)| catalog.holds_times(*oid))
     };
     facts.calls_function("timezone")
-        && (facts.shows_time_of_day() || facts.relations.iter().any(holds_times))
+        && (facts.shows_time_of_day()
+            || facts
+                .relations
+                .iter()
+                .chain(&facts.row_types)
+                .any(holds_times))
 }
 
 /// What the server's own functions do in an expression that `pg_get_expr` printed: there a name that is not qualified is
@@ -182,8 +187,7 @@ impl Findings {
     }
 
     pub(super) fn functions(&mut self, functions: impl IntoIterator<Item = Oid>) {
-        self.nodes
-            .extend(functions.into_iter().map(Node::Function));
+        self.nodes.extend(functions.into_iter().map(Node::Function));
     }
 
     /// Everything that runs without reading a relation.
@@ -333,9 +337,7 @@ impl Findings {
     fn cast(&mut self, name: &Name, catalog: &Catalog) -> bool {
         let types: Vec<_> = catalog.types().named(name).collect();
         for type_oid in &types {
-            if let Cast::Refused(reason) =
-                catalog.types().cast_to(*type_oid, catalog.functions())
-            {
+            if let Cast::Refused(reason) = catalog.types().cast_to(*type_oid, catalog.functions()) {
                 self.own.refuse(reason);
             }
             self.nodes.push(Node::Type(*type_oid));

@@ -215,4 +215,5 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid >= 16384
        OR coalesce(e.typtype, t.typtype) = 'd' AND coalesce(e.typcategory, t.typcategory) IN ('A', 'C', 'D'))";
 
 /// The functions of event triggers.
-pub(super) const EVENT_TRIGGERS: &str = "SELECT evtfoid FROM pg_event_trigger WHERE evtenabled <> 'D'";
+pub(super) const EVENT_TRIGGERS: &str =
+    "SELECT evtfoid FROM pg_event_trigger WHERE evtenabled <> 'D'";

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::rows::{RuleRow, Rows};
+use super::rows::{Rows, RuleRow};
 use super::{Catalog, views};
 use crate::analysis::Oid;
 use crate::analysis::body::body_facts;
@@ -76,10 +76,9 @@ impl Catalog {
     }
 
     fn known(&self, node: Node, otherwise: Reason) -> Cow<'_, Findings> {
-        self.findings.get(&node).map_or_else(
-            || Cow::Owned(Findings::unknown(otherwise)),
-            Cow::Borrowed,
-        )
+        self.findings
+            .get(&node)
+            .map_or_else(|| Cow::Owned(Findings::unknown(otherwise)), Cow::Borrowed)
     }
 
     fn type_findings(&self, oid: Oid) -> Findings {

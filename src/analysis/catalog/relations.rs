@@ -63,7 +63,9 @@ impl Relations {
                 .entry(row.name.as_str().into())
                 .or_default()
                 .push(oid);
-            relations.by_oid.insert(oid, Relation::new(row, is_odd(oid)));
+            relations
+                .by_oid
+                .insert(oid, Relation::new(row, is_odd(oid)));
         }
         (relations, definitions)
     }

@@ -464,7 +464,7 @@ impl World {
             .expect("it was added before")
     }
 
-    fn type_row(
+    pub(super) fn type_row(
         &mut self,
         oid: u32,
         schema: &str,
