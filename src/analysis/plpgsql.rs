@@ -205,7 +205,8 @@ impl Body<'_, '_> {
             self.reader.expression(target)?;
         }
         let name = first.name().unwrap_or_else(|| first.text.to_owned());
-        let is_field = target.to > target.from + 1;
+        let dot = self.reader.position(target, |token| token.is_sign("."));
+        let is_field = dot.is_some();
         self.reader.assigned(&name, is_field);
         self.expression()
     }
