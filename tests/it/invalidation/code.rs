@@ -203,6 +203,14 @@ async fn a_write_by_code_that_is_understood() {
             READ,
             "INSERT INTO w VALUES (3)",
         ),
+    ];
+    walk(&routes, &COMMITS).await;
+}
+
+#[tokio::test]
+async fn a_write_in_a_corner_of_a_body() {
+    const READ: &str = "SELECT v FROM t";
+    let routes = [
         route(
             "an exception that is caught",
             scene!(
