@@ -83,8 +83,8 @@ async fn a_read_through_a_function() {
             scene!(
                 "CREATE FUNCTION inner_v() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT v FROM t); END $$; \
                  CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE sql AS 'SELECT $1 + $2 + inner_v()'; \
-                 CREATE OPERATOR +++ (LEFTARG = int, RIGHTARG = int, FUNCTION = plus); \
-                 CREATE VIEW w AS SELECT v +++ 1 AS v FROM u"
+                 CREATE OPERATOR <+> (LEFTARG = int, RIGHTARG = int, FUNCTION = plus); \
+                 CREATE VIEW w AS SELECT v <+> 1 AS v FROM u"
             ),
             "SELECT * FROM w",
             UPDATE,
