@@ -16,6 +16,7 @@ mod control;
 mod dates;
 mod facts;
 mod judge;
+mod plpgsql;
 mod session;
 mod statement;
 mod survey;
@@ -28,7 +29,6 @@ use std::panic::{UnwindSafe, catch_unwind};
 
 pub use anatomy::{Anatomy, Class, anatomy};
 pub(crate) use builtin::plain_types;
-use catalog::Cast;
 pub use catalog::Catalog;
 pub use control::{Control, Deallocate, IsolationLevel, TransactionModes};
 pub use dates::mentions_moving_date;
@@ -85,6 +85,8 @@ pub struct Verdict {
     pub catalog: bool,
     /// Whether all that its expressions do is compute: no function of theirs is VOLATILE, and none is unknown.
     pub computes_only: bool,
+    /// Whether it may commit before it ends, so that its error does not prove that nothing changed.
+    pub may_commit: bool,
 }
 
 /// The relations a cached result depends on.
@@ -189,21 +191,8 @@ impl Verdict {
     ///
     /// Zero and `unknown` leave the type to the server, which the text of the statement then answers for.
     pub fn take_parameters(&mut self, types: impl Iterator<Item = Oid>, catalog: &Catalog) {
-        for parameter in types {
-            let (reason, is_code) = match catalog.parameter(parameter) {
-                Cast::Plain => continue,
-                Cast::Refused(reason) => (reason, false),
-                Cast::RunsCode(reason) => (reason, true),
-            };
-            if self.read.is_ok() {
-                self.read = Err(reason);
-            }
-            if is_code {
-                self.write = WriteSet::Everything;
-                self.computes_only = false;
-                self.session.insert(SessionEffect::UnknownCode);
-                self.catalog = true;
-            }
+        for survey in types.filter_map(|parameter| catalog.parameter(parameter)) {
+            judge::add(self, &survey);
         }
     }
 }

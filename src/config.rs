@@ -6,6 +6,7 @@
 mod auth;
 mod file;
 mod form;
+mod functions;
 mod key;
 mod load;
 mod place;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use auth::{Auth, AuthMode};
+pub use functions::FunctionRule;
 pub use load::{Inputs, Loaded, Origin, Problem};
 pub use place::{DatabaseRule, OTHER_DATABASES};
 pub use retry::{Isolation, Retry};
@@ -117,6 +119,8 @@ pub struct Cache {
     pub key_prefix: String,
     /// Exceptions for tables, by `name` (in any schema) or `schema.name`, as PostgreSQL stores the names.
     pub tables: BTreeMap<String, TableRule>,
+    /// What functions do that cannot be looked into, by names of the same kind.
+    pub functions: BTreeMap<String, FunctionRule>,
 }
 
 /// `[cache.tables.<name>]`: an exception for the results that read one table.
@@ -316,6 +320,7 @@ impl Default for Cache {
             catalog_check: Duration::from_secs(1),
             key_prefix: "pgkeel:".to_owned(),
             tables: BTreeMap::new(),
+            functions: BTreeMap::new(),
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use watch::{Loads, Watch};
 
 use crate::analysis::catalog::Catalog;
+use crate::analysis::catalog::rows::VouchedRow;
 use crate::analysis::{Dialect, Oid, ReadSet, Verdict, WriteSet};
 use crate::cache::key::StatementId;
 use crate::catalog;
@@ -269,7 +270,8 @@ impl Database {
             read,
             catalog: snapshot.map(|snapshot| snapshot.stamp),
             writes: writes.into(),
-            rollback_is_provable: !matches!(verdict.write, WriteSet::Everything),
+            rollback_is_provable: !verdict.may_commit
+                && !matches!(verdict.write, WriteSet::Everything),
             is_repeatable: is_query
                 && verdict.computes_only
                 && verdict.session.is_empty()
@@ -412,10 +414,10 @@ impl Database {
             .await
             .map_err(|error| error.to_string())?;
         let begun = Instant::now();
-        let loaded = catalog::load_with_digest(&client).await;
+        let loaded = catalog::load_rows(&client).await;
         drop(client);
         let _ = driver.await;
-        let (catalog, digest) = match loaded {
+        let (mut rows, digest) = match loaded {
             Ok(loaded) => loaded,
             Err(error) if catalog::is_locked(&error) => {
                 tokio::time::sleep(LOCKED_PAUSE).await;
@@ -423,6 +425,14 @@ impl Database {
             }
             Err(error) => return Err(ControlError::from(error).to_string()),
         };
+        rows.vouched = vouched(&self.config);
+        // The bodies of all functions are parsed: no work for a thread that serves clients.
+        let catalog = tokio::task::spawn_blocking(|| Catalog::new(rows))
+            .await
+            .map_err(|error| error.to_string())?;
+        for problem in catalog.problems() {
+            tracing::warn!(database = self.name(), "{problem}");
+        }
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
         self.snapshot.store(Some(Arc::new(Snapshot {
             catalog,
@@ -459,4 +469,16 @@ fn verdict(statement: &Statement, snapshot: Option<&Snapshot>) -> Verdict {
         verdict.take_parameters(statement.parameter_types(), catalog);
     }
     verdict
+}
+
+/// What the configuration says of functions.
+fn vouched(config: &Config) -> Vec<VouchedRow> {
+    let rules = config.cache.functions.iter();
+    rules
+        .map(|(function, rule)| VouchedRow {
+            function: function.clone(),
+            reads: rule.reads.clone(),
+            writes: rule.writes.clone(),
+        })
+        .collect()
 }

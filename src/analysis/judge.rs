@@ -2,41 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use super::catalog::{Catalog, Origin, Touched};
-use super::facts::{Change, Facts, Name, Reach};
-use super::session::{SessionEffect, SessionEffects};
+use super::catalog::{Catalog, Origin};
+use super::facts::{Facts, Name, Reach};
+use super::session::SessionEffect;
 use super::survey::{Survey, survey};
 use super::{Oid, ReadSet, Verdict, WriteSet};
 use crate::reason::Reason;
 
+/// More relations than this are too many for one cached result.
+const RELATIONS_MAX: usize = 64;
+
 /// The verdict in a snapshot of the catalog.
 pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
+    let mut all = catalog.gather(survey(facts, catalog));
+    if let Some(implicit) = catalog.implicit().filter(|_| facts.mentions_anything()) {
+        all.refuse(Reason::UserCast);
+        all.merge(implicit);
+    }
+    if all.tables.len() > RELATIONS_MAX {
+        all.refuse(Reason::TooManyRelations);
+    }
+    if all.reach != Reach::Nothing || !all.written.is_empty() {
+        all.refuse(Reason::UserFunction);
+    }
+    // A procedure that fails may have committed what it did to the session.
+    if facts.may_commit && all.session.contains(SessionEffect::NamedSetting) {
+        all.session.insert(SessionEffect::Setting);
+    }
     let Survey {
         tables,
+        written,
         refusal,
-        mut reach,
-        mut session,
+        reach,
+        session,
         is_volatile,
-    } = look_up(facts, catalog);
-    let mut written = BTreeSet::new();
-    for target in &facts.targets {
-        match catalog.touched(target) {
-            Touched::Relations(relations) => {
-                for (further, effects) in
-                    relations.iter().filter_map(|oid| catalog.expressions(*oid))
-                {
-                    reach = reach.max(further);
-                    session = session.union(drawn(effects, target.change));
-                }
-                written.extend(relations);
-            }
-            Touched::Anything => reach = reach.max(Reach::Everything),
-            Touched::Code => {
-                reach = Reach::Catalog;
-                session.insert(SessionEffect::UnknownCode);
-            }
-        }
-    }
+    } = all;
     Verdict {
         read: match refusal {
             None => Ok(ReadSet {
@@ -47,18 +47,9 @@ pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
         write: write_set(reach, written),
         session,
         catalog: reach == Reach::Catalog,
+        may_commit: facts.may_commit,
         computes_only: !is_volatile,
     }
-}
-
-fn look_up(facts: &Facts, catalog: &Catalog) -> Survey {
-    let mut query = |view| {
-        catalog
-            .query(view)
-            .cloned()
-            .unwrap_or_else(|| Survey::unknown(Reason::UnknownRelation))
-    };
-    survey(facts, catalog, &mut query)
 }
 
 /// The relations that a text reads, and the names that stand for none.
@@ -74,19 +65,36 @@ pub(super) fn relations(facts: &Facts, catalog: &Catalog) -> (Vec<Oid>, Vec<Stri
     });
     let mut missing: Vec<_> = missing.collect();
     missing.dedup();
-    (
-        look_up(facts, catalog).tables.into_iter().collect(),
-        missing,
-    )
+    let all = catalog.gather(survey(facts, catalog));
+    (all.tables.into_iter().collect(), missing)
 }
 
-/// What the defaults and checks of a table leave behind after this change: a default draws from its sequence when a
-/// row is inserted. An UPDATE that sets a DEFAULT says so itself.
-fn drawn(mut effects: SessionEffects, change: Change) -> SessionEffects {
-    if change != Change::Insert {
-        effects.remove(SessionEffect::SequenceDraw);
-    }
-    effects
+/// Adds what a part of the catalog does to a verdict.
+pub(super) fn add(verdict: &mut Verdict, survey: &Survey) {
+    let read = std::mem::replace(&mut verdict.read, Err(Reason::UserFunction));
+    verdict.read = match (read, survey.refusal) {
+        (Ok(read), None) if survey.reach == Reach::Nothing && survey.written.is_empty() => {
+            let tables: BTreeSet<_> = read.tables.iter().chain(&survey.tables).copied().collect();
+            Ok(ReadSet {
+                tables: tables.into_iter().collect(),
+            })
+        }
+        (Ok(_), reason) => Err(reason.unwrap_or(Reason::UserFunction)),
+        (Err(reason), _) => Err(reason),
+    };
+    let written = match &verdict.write {
+        WriteSet::Everything => return add_session(verdict, survey),
+        WriteSet::Nothing => survey.written.clone(),
+        WriteSet::Tables(tables) => tables.iter().chain(&survey.written).copied().collect(),
+    };
+    verdict.write = write_set(survey.reach, written);
+    add_session(verdict, survey);
+}
+
+fn add_session(verdict: &mut Verdict, survey: &Survey) {
+    verdict.computes_only &= !survey.is_volatile;
+    verdict.session = verdict.session.union(survey.session);
+    verdict.catalog |= survey.reach == Reach::Catalog;
 }
 
 /// The verdict without a snapshot.
@@ -101,6 +109,7 @@ pub(super) fn judge_blindly(facts: &Facts) -> Verdict {
         write: write_set(reach, BTreeSet::new()),
         session: facts.session,
         catalog: reach == Reach::Catalog,
+        may_commit: facts.may_commit,
         computes_only: false,
     }
 }

@@ -1,7 +1,7 @@
 //! Definitions changed by somebody who does not come through the proxy.
 
 use pgkeel::catalog::digest::{Digest, Found, compare, prepare};
-use pgkeel::catalog::load_with_digest;
+use pgkeel::catalog::load_rows;
 use pgkeel_bench::sandbox::Postgres;
 use tokio_postgres::Client;
 
@@ -110,7 +110,7 @@ impl Looks {
             .batch_execute("CREATE SEQUENCE sequence")
             .await
             .unwrap();
-        let digest = load_with_digest(&own).await.unwrap().1;
+        let digest = load_rows(&own).await.unwrap().1;
         own.batch_execute("SET search_path = pg_catalog")
             .await
             .unwrap();
@@ -126,7 +126,7 @@ impl Looks {
         let question = prepare(&self.own).await.unwrap();
         match compare(&self.own, &question, &self.digest).await.unwrap() {
             Found::Changed => {
-                self.digest = load_with_digest(&self.own).await.unwrap().1;
+                self.digest = load_rows(&self.own).await.unwrap().1;
                 true
             }
             Found::Unchanged(digest) => {
