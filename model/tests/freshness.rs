@@ -194,52 +194,40 @@ fn explore<const N: usize>(actors: [fn(&World); N]) {
 
 #[test]
 fn a_hit_is_never_older_than_a_write() {
-    explore(
-        3,
-        [
-            |world| {
-                world.read();
-                world.read();
-            },
-            |world| world.read(),
-            |world| world.write(1),
-        ],
-    );
+    explore([
+        |world| {
+            world.read();
+            world.read();
+        },
+        |world| world.read(),
+        |world| world.write(1),
+    ]);
 }
 
 #[test]
 fn writers_and_those_who_write_in_vain_may_overlap() {
-    explore(
-        3,
-        [
-            |world| {
-                world.read();
-                world.read();
-            },
-            |world| world.write(1),
-            |world| world.write_in_vain(),
-        ],
-    );
-    explore(
-        3,
-        [
-            |world| world.read(),
-            |world| world.write(1),
-            |world| world.write(2),
-        ],
-    );
+    explore([
+        |world| {
+            world.read();
+            world.read();
+        },
+        |world| world.write(1),
+        |world| world.write_in_vain(),
+    ]);
+    explore([
+        |world| world.read(),
+        |world| world.write(1),
+        |world| world.write(2),
+    ]);
 }
 
 #[test]
 fn a_result_that_is_waited_for_is_not_older_either() {
-    explore(
-        2,
-        [
-            |world| world.read_together(),
-            |world| world.read_together(),
-            |world| world.write(1),
-        ],
-    );
+    explore([
+        |world| world.read_together(),
+        |world| world.read_together(),
+        |world| world.write(1),
+    ]);
 }
 
 /// The client of a write vanishes with its connection: nobody says how it ended, and when the backend ends.

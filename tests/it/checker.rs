@@ -229,8 +229,8 @@ async fn a_write_without_an_outcome_is_old_for_nobody() {
         writers: 1,
         vandals: 2,
         pause_micros: 0..80_000,
-        hits_min: 50,
-        writes_min: 20,
+        hits_min: 20,
+        writes_min: 10,
     };
     cast.play(set(stage).await).await;
 }

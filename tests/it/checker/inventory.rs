@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::Client;
 
@@ -10,6 +11,9 @@ use super::reader::{Interest, READ_FORMS, ReadForm, Reader};
 use super::shapes::{Cached, Place, Shape, shapes};
 use crate::scene::{SOON, Scene};
 use crate::support::eventually;
+
+/// How long the catalog may take to be known again, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The forms in which whatever is cached has to be served from the cache.
 const SERVED: [ReadForm; 4] = [
@@ -96,13 +100,19 @@ pub(super) async fn is_hit(
     scene.stage.hits().await > before
 }
 
-/// Asks until the cache answers, in the simple protocol and with a prepared statement.
+/// Asks until the cache answers, in the simple and in the extended protocol.
 ///
 /// # Panics
 /// When it never does.
 pub(super) async fn warm(scene: &Scene, reader: &mut Reader, place: Place) {
-    for form in [ReadForm::Simple, ReadForm::Named] {
-        eventually(SOON, async || is_hit(scene, reader, place, form).await).await;
+    let is_warm = async |reader: &mut Reader| {
+        is_hit(scene, reader, place, ReadForm::Simple).await
+            && is_hit(scene, reader, place, ReadForm::Unnamed).await
+    };
+    let start = std::time::Instant::now();
+    while !is_warm(reader).await {
+        let waited = start.elapsed();
+        assert!(waited < PATIENCE, "{}: no hit", place.shape().name);
     }
 }
 

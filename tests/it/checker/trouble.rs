@@ -41,11 +41,16 @@ enum Mishap {
     CutStatement,
 }
 
-const MISHAPS: &[Mishap] = &[
+/// Those after which the proxy goes on as before.
+const SMALL_MISHAPS: &[Mishap] = &[
     Mishap::VanishesInQuery,
     Mishap::VanishesInPipeline,
     Mishap::VanishesAtCommit,
     Mishap::Cancelled,
+];
+
+/// Those after which every result is void, since a server that is gone may have lost what it had shown.
+const LARGE_MISHAPS: &[Mishap] = &[
     Mishap::Terminated,
     Mishap::CutBefore,
     Mishap::CutBehind,
@@ -91,9 +96,14 @@ impl Vandal {
     pub(super) async fn run(mut self) {
         while self.court.is_open() {
             let place = any_place(&mut self.random, &self.shapes);
-            let mishap = MISHAPS[self.random.random_range(0..MISHAPS.len())];
+            // Something has to be in the cache meanwhile.
+            let mishaps = match self.random.random_ratio(1, 12) {
+                true => LARGE_MISHAPS,
+                false => SMALL_MISHAPS,
+            };
+            let mishap = mishaps[self.random.random_range(0..mishaps.len())];
             self.suffer(place, mishap).await;
-            let pause = Duration::from_micros(self.random.random_range(0..60_000));
+            let pause = Duration::from_micros(self.random.random_range(0..400_000));
             tokio::time::sleep(pause).await;
         }
     }
