@@ -144,6 +144,13 @@ impl Writer {
     /// Writes to this register with this text, in some form.
     pub(super) async fn write_as(&mut self, place: Place, write: Write) {
         let form = self.duty.forms[self.random.random_range(0..self.duty.forms.len())];
+        // Scripts make a prepared transaction's writes unknown, and its commit then makes everything void.
+        let is_two_phase = matches!(form, WriteForm::TwoPhase | WriteForm::TwoPhaseRolledBack);
+        let is_rare = is_two_phase && self.duty.forms.len() > BRIEF_WRITE_FORMS.len();
+        let form = match is_rare && !self.random.random_ratio(1, 20) {
+            true => WriteForm::Simple,
+            false => form,
+        };
         let form = fitting(write, form);
         let court = Arc::clone(&self.court);
         let _pen = court.pen(place).lock().await;
