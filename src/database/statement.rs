@@ -71,16 +71,9 @@ pub struct ReadPlan {
 
 impl ReadPlan {
     /// The stamps for a fill that is about to be asked for, or `None` while a window is open.
-    ///
-    /// The catalog's stamp is the snapshot's own: if the catalogs have changed since, the fill is refused.
     #[must_use]
     pub fn stamps(&self, words: &Words) -> Option<Arc<[Stamp]>> {
-        let mut stamps = Vec::with_capacity(self.slots.len() + 1);
-        stamps.push(self.catalog);
-        for &slot in &self.slots {
-            stamps.push(words.stamp(slot)?);
-        }
-        words.is_current(self.catalog).then(|| stamps.into())
+        words.stamps(self.catalog, &self.slots)
     }
 }
 
