@@ -4,6 +4,7 @@
 //! flag. A bad value stops the program with one line that names its source and says what would be right.
 
 mod auth;
+mod entry;
 mod file;
 mod form;
 mod functions;

@@ -44,6 +44,9 @@ const LOAD_LIMIT: Duration = Duration::from_secs(60);
 /// How long the first client of a database waits for its catalog.
 const FIRST_LOAD_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long a request that is sent again waits for the catalog: a load that has failed is tried again meanwhile.
+const KNOWN_AGAIN_LIMIT: Duration = Duration::from_secs(2);
+
 /// How many distinct texts are remembered for each database, in bytes of text.
 const STATEMENTS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -345,6 +348,23 @@ impl Database {
         }
         self.load();
         let _ = tokio::time::timeout(FIRST_LOAD_LIMIT, loaded).await;
+    }
+
+    /// Waits until the catalog is known, for a request that is not in a hurry, but not for long. A load that has just
+    /// failed is begun anew.
+    pub async fn known_again(self: &Arc<Self>) {
+        let known = async {
+            loop {
+                let loaded = self.loaded.notified();
+                tokio::pin!(loaded);
+                loaded.as_mut().enable();
+                if self.snapshot().is_some() {
+                    return;
+                }
+                let _ = tokio::time::timeout(LOCKED_PAUSE, loaded).await;
+            }
+        };
+        let _ = tokio::time::timeout(KNOWN_AGAIN_LIMIT, known).await;
     }
 
     /// Loads the catalog now, for who cannot go on without it.

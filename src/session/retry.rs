@@ -84,6 +84,7 @@ impl Session {
     /// Gets hold of a server connection for the next try. `false`: there is none, and the client gets the reply of the
     /// last try.
     pub(super) async fn attach_for(&mut self, tries: &mut Tries) -> Result<bool, End> {
+        let was_lost = tries.is_again() && tries.reply.is_none();
         let attached = self.attach().await.map(drop);
         match (attached, tries.reply.take()) {
             (Err(End::Refused(_)), Some(reply)) => {
@@ -94,9 +95,31 @@ impl Session {
             (attached, _) => {
                 // The last try has not happened, also if this one does not come about.
                 self.undo(tries);
-                attached.map(|()| true)
+                attached?;
+                if was_lost {
+                    self.know_catalog_again(tries).await?;
+                }
+                Ok(true)
             }
         }
+    }
+
+    /// With the connection the catalog may have been lost, and without it no read is known to be one: should this try be
+    /// lost, too, it would be the last.
+    async fn know_catalog_again(&mut self, tries: &Tries) -> Result<(), End> {
+        // A cancel request is not the server's now: it runs nothing of ours.
+        self.cancel.attach(None);
+        let waited = tokio::select! {
+            biased;
+            () = self.cancel.cancelled_since(tries.cancels) => Err(End::Cancelled),
+            () = self.database.known_again() => Ok(()),
+        };
+        self.cancel
+            .attach(self.server.as_ref().map(|server| server.cancel.clone()));
+        if waited.is_err() {
+            self.release_if_free();
+        }
+        waited
     }
 
     /// Holds back the replies to a request that is about to be sent, if it may be sent again. `is_whole`: it is no part

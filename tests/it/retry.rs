@@ -10,7 +10,7 @@ use std::time::Duration;
 use pgkeel_bench::sandbox::Auth;
 use tokio_postgres::Client;
 
-use crate::support::{Stage, eventually};
+use crate::support::{Stage, StageBuilder, eventually};
 use crate::wire::*;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -20,7 +20,11 @@ const ONE_SNAPSHOT: &str = "isolation = \"repeatable read\"\ndelay = \"100ms\"\n
 
 /// A table of two rows, and a proxy that has seen it.
 async fn stage(retry: &str) -> Stage {
-    let stage = Stage::builder()
+    stage_of(Stage::builder(), retry).await
+}
+
+async fn stage_of(builder: StageBuilder, retry: &str) -> Stage {
+    let stage = builder
         .auth(Auth::Trust)
         .config(&format!("[retry]\n{retry}"))
         .start()

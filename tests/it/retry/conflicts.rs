@@ -154,10 +154,12 @@ async fn with_one_attempt_nothing_is_sent_again() {
     assert_eq!(retries(&stage, "serialization").await, 0);
 }
 
-/// The proxied statement is the one that notices the circle, for the rival looks for none.
+/// The proxied statement is the one that notices the circle, for the rival looks for none. It looks once only, and by
+/// then the circle has to be closed.
 #[tokio::test]
 async fn the_victim_of_a_deadlock_is_sent_again() {
-    let stage = stage("writes = true\ndelay = \"100ms\"").await;
+    let patient = Stage::builder().setting("deadlock_timeout", "3s");
+    let stage = stage_of(patient, "writes = true\ndelay = \"100ms\"").await;
     let mut wire = login(&stage).await;
     let add_to_all = "UPDATE items SET n = n + 1";
     let lock_all = "SELECT id FROM items ORDER BY id FOR UPDATE";
@@ -167,9 +169,10 @@ async fn the_victim_of_a_deadlock_is_sent_again() {
         ([run(lock_all), sync()].concat(), "12DDCZ"),
     ];
     for (round, (request, expected)) in (1..).zip(requests) {
-        // The order in which the rows lie.
+        // The order in which the rows lie. TRUNCATE would change the catalog, and while that is loaded again nothing
+        // is known to be safe to send again.
         stage
-            .arrange("TRUNCATE items; INSERT INTO items VALUES (1, 0), (2, 0)")
+            .arrange("DELETE FROM items; INSERT INTO items VALUES (1, 0), (2, 0)")
             .await;
         let rival = stage.direct().await;
         rival
@@ -194,6 +197,13 @@ async fn the_victim_of_a_deadlock_is_sent_again() {
 #[tokio::test]
 async fn the_last_error_is_the_clients() {
     let stage = stage("attempts = 2\nisolation = \"serializable\"\ndelay = \"6s\"").await;
+    let mut direct = Wire::login(stage.postgres.port(), "app").await;
+    direct
+        .ask(&query("SET default_transaction_isolation = 'serializable'"))
+        .await;
+    // PostgreSQL describes the rows before it looks for the first of them.
+    let expected = in_conflict(&stage, &mut direct, &query(LOCKING)).await;
+    assert_eq!(tags(&expected), "TEZ", "{expected:?}");
     let mut wire = login(&stage).await;
     let first = rival(&stage).await;
     wire.send(&query(LOCKING)).await;
@@ -215,7 +225,7 @@ async fn the_last_error_is_the_clients() {
     until_blocked(&stage).await;
     first.batch_execute("COMMIT").await.unwrap();
     let answer = wire.until_ready().await;
-    assert_eq!(tags(&answer), "EZ");
+    assert_eq!(answer, expected);
     assert_eq!(errors(&answer), ["40001"]);
     assert_eq!(retries(&stage, "exhausted").await, 1);
     assert_eq!(retries(&stage, "succeeded").await, 0);

