@@ -113,9 +113,7 @@ impl Reader {
     pub(super) async fn run(mut self) {
         while self.court.is_open() {
             let place = any_place(&mut self.random, &self.interest.shapes);
-            if self.is_odd || !place.shape().ties_its_reader() {
-                self.read(place).await;
-            }
+            self.read(place).await;
         }
     }
 

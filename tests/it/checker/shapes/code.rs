@@ -1,15 +1,10 @@
 //! Code of the database's own: triggers, rules, functions, procedures.
 //!
-//! The analysis does not look into it yet: such writes make everything void, and such reads are not kept.
+//! What is understood makes void what it writes, and the rest everything.
 
-use super::{COARSE, Cached, Reach, Shape, Write};
+use super::{COARSE, Shape, TABLE, Write};
 
 use Write::{Alone, Call, Literal, One, Steps};
-
-/// The one place to change when the bodies of functions are understood.
-const BY_FUNCTION: Cached = Cached::No {
-    because: "a function that is not IMMUTABLE",
-};
 
 pub(super) const SHAPES: &[Shape] = &[
     Shape {
@@ -20,7 +15,7 @@ pub(super) const SHAPES: &[Shape] = &[
             CREATE TRIGGER follow AFTER UPDATE ON row_cause FOR EACH ROW EXECUTE FUNCTION row_follow()",
         read: "SELECT v FROM row_effect WHERE k = {k}",
         writes: &[One("UPDATE row_cause SET v = {v} WHERE k = {k}")],
-        ..COARSE
+        ..TABLE
     },
     Shape {
         name: "row trigger, before",
@@ -30,7 +25,7 @@ pub(super) const SHAPES: &[Shape] = &[
             CREATE TRIGGER follow BEFORE UPDATE ON before_cause FOR EACH ROW EXECUTE FUNCTION before_follow()",
         read: "SELECT v FROM before_effect WHERE k = {k}",
         writes: &[One("UPDATE before_cause SET v = {v} WHERE k = {k}")],
-        ..COARSE
+        ..TABLE
     },
     Shape {
         name: "statement trigger",
@@ -41,7 +36,7 @@ pub(super) const SHAPES: &[Shape] = &[
                 FOR EACH STATEMENT EXECUTE FUNCTION statement_follow()",
         read: "SELECT v FROM statement_effect WHERE k = {k}",
         writes: &[One("UPDATE statement_cause SET v = {v} WHERE k = {k}")],
-        ..COARSE
+        ..TABLE
     },
     Shape {
         name: "deferred trigger",
@@ -52,7 +47,7 @@ pub(super) const SHAPES: &[Shape] = &[
                 FOR EACH ROW EXECUTE FUNCTION follow()",
         read: "SELECT v FROM effect WHERE k = {k}",
         writes: &[One("UPDATE cause SET v = {v} WHERE k = {k}")],
-        ..COARSE
+        ..TABLE
     },
     Shape {
         name: "trigger behind a cascade",
@@ -66,7 +61,7 @@ pub(super) const SHAPES: &[Shape] = &[
             CREATE TRIGGER follow AFTER UPDATE ON cascade_middle FOR EACH ROW EXECUTE FUNCTION cascade_follow()",
         read: "SELECT v FROM cascade_effect WHERE k = {k}",
         writes: &[One("UPDATE cascade_cause SET v = {v} WHERE k = {k}")],
-        ..COARSE
+        ..TABLE
     },
     Shape {
         name: "rule",
@@ -130,9 +125,7 @@ pub(super) const SHAPES: &[Shape] = &[
         setup: "CREATE FUNCTION reads_in_sql(int) RETURNS int STABLE LANGUAGE sql AS 'SELECT v FROM sql_read WHERE k = $1'",
         read: "SELECT reads_in_sql({k})",
         writes: &[One("UPDATE sql_read SET v = {v} WHERE k = {k}")],
-        reach: Reach::Tables,
-        cached: BY_FUNCTION,
-        ..COARSE
+        ..TABLE
     },
     Shape {
         name: "PL/pgSQL function that reads",
@@ -141,9 +134,7 @@ pub(super) const SHAPES: &[Shape] = &[
             $$ BEGIN RETURN (SELECT v FROM plpgsql_read WHERE k = key); END $$",
         read: "SELECT reads_in_plpgsql({k})",
         writes: &[One("UPDATE plpgsql_read SET v = {v} WHERE k = {k}")],
-        reach: Reach::Tables,
-        cached: BY_FUNCTION,
-        ..COARSE
+        ..TABLE
     },
     Shape {
         name: "view over a function that reads",
@@ -152,9 +143,7 @@ pub(super) const SHAPES: &[Shape] = &[
             CREATE VIEW by_function AS SELECT k, reads_for_view(k) AS v FROM generate_series(0, 2) AS k",
         read: "SELECT v FROM by_function WHERE k = {k}",
         writes: &[One("UPDATE view_read SET v = {v} WHERE k = {k}")],
-        reach: Reach::Tables,
-        cached: BY_FUNCTION,
-        ..COARSE
+        ..TABLE
     },
     Shape {
         name: "trigger that is switched on late",
