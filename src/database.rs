@@ -411,7 +411,6 @@ impl Database {
         let (client, driver) = control::connect(&self.origin.upstream, self.name())
             .await
             .map_err(|error| error.to_string())?;
-        let begun = Instant::now();
         let loaded = catalog::load_with_digest(&client).await;
         drop(client);
         let _ = driver.await;
@@ -431,7 +430,7 @@ impl Database {
             loaded: Instant::now(),
             digest: Mutex::new(digest),
         })));
-        self.watch.vouch(begun, Duration::ZERO);
+        self.watch.vouch(Instant::now(), Duration::ZERO);
         Ok(true)
     }
 
