@@ -56,8 +56,7 @@ pub async fn load_rows(client: &Client) -> Result<(Rows, Digest), Error> {
     let mut attempt = 1;
     loop {
         client.batch_execute(BEGIN).await?;
-        // Many queries at once make a large future.
-        let rows = Box::pin(rows_and_digest(client)).await;
+        let rows = rows_and_digest(client).await;
         client
             .batch_execute(if rows.is_ok() { "COMMIT" } else { "ROLLBACK" })
             .await?;
@@ -93,7 +92,8 @@ fn has_vanished(error: &Error) -> bool {
 /// have changed.
 async fn rows_and_digest(client: &Client) -> Result<(Rows, Digest), Error> {
     let digest = digest::take(client).await?;
-    Ok((rows(client).await?, digest))
+    // Many queries at once make a large future.
+    Ok((Box::pin(rows(client)).await?, digest))
 }
 
 /// The queries are sent together, so that they cost a round trip or two.

@@ -433,7 +433,6 @@ impl Database {
         let (client, driver) = control::connect(&self.origin.upstream, self.name())
             .await
             .map_err(|error| error.to_string())?;
-        let begun = Instant::now();
         let loaded = catalog::load_rows(&client).await;
         drop(client);
         let _ = driver.await;
@@ -461,7 +460,7 @@ impl Database {
             loaded: Instant::now(),
             digest: Mutex::new(digest),
         })));
-        self.watch.vouch(begun, Duration::ZERO);
+        self.watch.vouch(Instant::now(), Duration::ZERO);
         Ok(true)
     }
 

@@ -69,7 +69,7 @@ pub struct Explanation {
     /// What is wrong with the text, if it could not run as it is.
     pub error: Option<String>,
     /// The statements of a script.
-    pub statements: Vec<Explanation>,
+    pub statements: Vec<Self>,
 }
 
 impl Database {

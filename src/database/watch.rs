@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Statement};
 
 use super::Database;
+use crate::analysis::Oid;
 use crate::catalog::digest::{self, Digest, Found};
 use crate::freshness::window::Outcome;
 use crate::freshness::words::Slot;
@@ -71,6 +72,8 @@ pub(super) struct Watch {
     interval: Duration,
     birth: Instant,
     /// Until when the last answer vouches, in nanoseconds since `birth`.
+    answered_until: AtomicU64,
+    /// The same, or longer while a question is under way.
     vouched_until: AtomicU64,
     sessions: Mutex<Sessions>,
     /// One newcomer asks for all.
@@ -95,6 +98,9 @@ struct History {
 /// A session is in the database.
 pub struct Attendance(Arc<Database>);
 
+/// A question is under way. When it is over, however it ends, only answers vouch.
+struct Extension<'a>(&'a Watch);
+
 /// The connection, with its question prepared.
 struct Control {
     client: Client,
@@ -106,6 +112,7 @@ impl Watch {
         Self {
             interval,
             birth: Instant::now(),
+            answered_until: AtomicU64::new(0),
             vouched_until: AtomicU64::new(0),
             sessions: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
@@ -123,12 +130,28 @@ impl Watch {
         self.is_off() || elapsed < u128::from(self.vouched_until.load(Ordering::SeqCst))
     }
 
-    /// The catalog was found to be true at `at`.
+    /// At `at` an answer came, that the catalog is true. How long it took is not held against it: a server that is busy
+    /// is what the cache is for.
     pub(super) fn vouch(&self, at: Instant, pause: Duration) {
         let length = (self.interval * INTERVALS).max(pause * PAUSES);
-        let until = (at + length).saturating_duration_since(self.birth);
-        let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+        let until = self.nanoseconds(at + length);
+        self.answered_until.fetch_max(until, Ordering::SeqCst);
         self.vouched_until.fetch_max(until, Ordering::SeqCst);
+    }
+
+    /// A question begins at `at`. If the last answer still vouches, it does so until there is another, or the question
+    /// has failed.
+    fn extend(&self, at: Instant) -> Extension<'_> {
+        if self.vouches(at) {
+            let until = self.nanoseconds(at + LIMIT + self.interval);
+            self.vouched_until.fetch_max(until, Ordering::SeqCst);
+        }
+        Extension(self)
+    }
+
+    fn nanoseconds(&self, at: Instant) -> u64 {
+        let elapsed = at.saturating_duration_since(self.birth);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn pause_after(&self, took: Duration) -> Duration {
@@ -153,6 +176,13 @@ impl Watch {
 
     pub(super) fn loads(&self) -> Loads {
         self.history.lock().loads
+    }
+}
+
+impl Drop for Extension<'_> {
+    fn drop(&mut self) {
+        let until = self.0.answered_until.load(Ordering::SeqCst);
+        self.0.vouched_until.store(until, Ordering::SeqCst);
     }
 }
 
@@ -192,7 +222,9 @@ impl Database {
             // What was kept by it is void already; the next load takes another digest.
             return self.watch.interval;
         };
+        let extension = self.watch.extend(started);
         let found = tokio::time::timeout(LIMIT, self.compare(control, &before)).await;
+        drop(extension);
         let found = found.unwrap_or_else(|late| Err(late.to_string()));
         let pause = self.watch.pause_after(started.elapsed());
         if !self.freshness.words().is_current(stamp) {
@@ -202,7 +234,13 @@ impl Database {
         match found {
             Ok(Found::Unchanged(digest)) => {
                 self.renew_digest(stamp, digest);
-                self.watch.vouch(started, pause);
+                self.watch.vouch(Instant::now(), pause);
+                self.tell_vouched();
+            }
+            Ok(Found::Rewritten { tables, digest }) => {
+                self.note_rewritten(&tables);
+                self.renew_digest(stamp, digest);
+                self.watch.vouch(Instant::now(), pause);
                 self.tell_vouched();
             }
             Ok(Found::Changed) => {
@@ -255,6 +293,17 @@ impl Database {
         tracing::info!(
             database = self.name(),
             "definitions, privileges or roles were changed elsewhere: results are void, and the catalog is loaded anew"
+        );
+    }
+
+    /// What reads these tables is void. If they were written to through the proxy, it was before, and this is once more.
+    fn note_rewritten(&self, tables: &[u32]) {
+        let slots = tables.iter().flat_map(|&oid| self.table_slots(Oid(oid)));
+        self.freshness.open(slots, None).close(Outcome::Committed);
+        tracing::debug!(
+            database = self.name(),
+            ?tables,
+            "tables have new files: what reads them is void"
         );
     }
 
@@ -321,6 +370,29 @@ mod tests {
         assert!(watch.vouches(now + Duration::from_millis(11_900)));
         watch.vouch(now, Duration::from_secs(1));
         assert!(watch.vouches(now + Duration::from_millis(11_900)));
+    }
+
+    #[test]
+    fn a_question_under_way_extends_an_answer_but_does_not_replace_one() {
+        let watch = Watch::new(Duration::from_secs(1));
+        let now = Instant::now();
+        drop(watch.extend(now));
+        assert!(!watch.vouches(now), "nobody has answered yet");
+        watch.vouch(now, Duration::from_secs(1));
+        let later = now + Duration::from_secs(4);
+        let extension = watch.extend(later);
+        assert!(watch.vouches(later + LIMIT));
+        drop(extension);
+        assert!(watch.vouches(later));
+        assert!(
+            !watch.vouches(later + Duration::from_secs(2)),
+            "it has failed"
+        );
+        let extension = watch.extend(later);
+        watch.vouch(later + Duration::from_secs(8), Duration::from_secs(1));
+        drop(extension);
+        assert!(watch.vouches(later + Duration::from_secs(12)));
+        assert!(!watch.vouches(later + Duration::from_secs(14)));
     }
 
     #[test]

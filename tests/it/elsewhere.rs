@@ -5,7 +5,7 @@ use pgkeel::catalog::load_rows;
 use pgkeel_bench::sandbox::Postgres;
 use tokio_postgres::Client;
 
-use crate::raw::Script;
+use crate::raw::{Raw, Script};
 use crate::scene::{Answered, SOON, Scene};
 use crate::support::{Stage, eventually};
 
@@ -24,7 +24,7 @@ const TABLES: &str = "
     CREATE TYPE mood AS ENUM ('sad', 'glad');
     CREATE ROLE readers; CREATE ROLE reader LOGIN IN ROLE readers; GRANT SELECT ON t, w TO readers;
     CREATE POLICY p ON t USING (true);
-    CREATE MATERIALIZED VIEW m AS SELECT v FROM t";
+    CREATE MATERIALIZED VIEW m AS SELECT v, repeat('x', v) AS x FROM t";
 
 /// What changes definitions.
 const CHANGES: &[&str] = &[
@@ -47,12 +47,14 @@ const CHANGES: &[&str] = &[
     "ALTER FUNCTION f(int) VOLATILE",
     "REVOKE EXECUTE ON FUNCTION f(int) FROM PUBLIC",
     "ALTER TABLE child INHERIT parent",
-    "ALTER TABLE child NO INHERIT parent",
+    // The first ANALYZE of a table that has no children any more replaces its row.
+    "ALTER TABLE child NO INHERIT parent; ANALYZE parent",
     "ALTER TABLE parted DETACH PARTITION part",
     "ALTER TABLE parted ATTACH PARTITION part FOR VALUES IN (2)",
     "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'",
     "ALTER TYPE mood ADD VALUE 'mad'",
-    "CREATE CAST (mood AS int) WITH FUNCTION f(int)",
+    "CREATE FUNCTION number(mood) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'",
+    "CREATE CAST (mood AS int) WITH FUNCTION number(mood)",
     "CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl)",
     "DROP OPERATOR ### (int, int)",
     "CREATE SCHEMA s; CREATE TABLE s.t (a int)",
@@ -72,8 +74,27 @@ const CHANGES: &[&str] = &[
     "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
     "ALTER POLICY p ON t USING (v > 10)",
     "DROP POLICY p ON t",
-    "REFRESH MATERIALIZED VIEW m",
-    "TRUNCATE t",
+    "CREATE INDEX i ON t (v)",
+    "ALTER SEQUENCE sequence RESTART",
+    "REFRESH MATERIALIZED VIEW m WITH NO DATA",
+];
+
+/// What gives tables new files, and which.
+const REWRITES: &[(&str, &str)] = &[
+    ("REFRESH MATERIALIZED VIEW m", "m"),
+    ("TRUNCATE t", "t"),
+    ("TRUNCATE parted, child", "child, part"),
+    ("CLUSTER t USING t_pkey", "t"),
+    ("VACUUM FULL parent", "parent"),
+    ("REINDEX TABLE t", "t"),
+];
+
+/// What is done and undone, and could be missed by whoever looks only before and after.
+const UNDONE: &[&str] = &[
+    "GRANT SELECT ON t TO PUBLIC; REVOKE SELECT ON t FROM PUBLIC",
+    "ALTER TABLE child RENAME TO x; ALTER TABLE x RENAME TO child",
+    "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t DISABLE ROW LEVEL SECURITY",
+    "TRUNCATE child; ALTER VIEW w RENAME TO x; ALTER VIEW x RENAME TO w",
 ];
 
 /// What does not.
@@ -123,17 +144,19 @@ impl Looks {
 
     /// Has the catalog changed since the last look?
     async fn has_changed(&mut self) -> bool {
+        self.look().await.is_none()
+    }
+
+    /// The tables that have new files since the last look, unless the catalog has changed.
+    async fn look(&mut self) -> Option<Vec<u32>> {
         let question = prepare(&self.own).await.unwrap();
-        match compare(&self.own, &question, &self.digest).await.unwrap() {
-            Found::Changed => {
-                self.digest = load_rows(&self.own).await.unwrap().1;
-                true
-            }
-            Found::Unchanged(digest) => {
-                self.digest = digest;
-                false
-            }
-        }
+        let (digest, tables) = match compare(&self.own, &question, &self.digest).await.unwrap() {
+            Found::Changed => (load_rows(&self.own).await.unwrap().1, None),
+            Found::Unchanged(digest) => (digest, Some(Vec::new())),
+            Found::Rewritten { tables, digest } => (digest, Some(tables)),
+        };
+        self.digest = digest;
+        tables
     }
 }
 
@@ -155,6 +178,27 @@ async fn a_digest_differs_after_every_change_of_definitions_and_no_other() {
     }
 }
 
+#[tokio::test]
+async fn new_files_concern_only_what_reads_those_tables() {
+    let mut looks = Looks::new().await;
+    let client = looks.server.connect().await.unwrap();
+    for (rewrite, names) in REWRITES {
+        client.batch_execute(rewrite).await.unwrap();
+        let oids = format!(
+            "SELECT array_agg(oid ORDER BY oid) FROM pg_class WHERE relname = ANY(string_to_array('{names}', ', '))"
+        );
+        let oids: Vec<u32> = client.query_one(&oids, &[]).await.unwrap().get(0);
+        assert_eq!(looks.look().await, Some(oids), "{rewrite}");
+        assert_eq!(looks.look().await, Some(Vec::new()), "after {rewrite}");
+    }
+    for undone in UNDONE {
+        for sql in undone.split("; ") {
+            client.batch_execute(sql).await.unwrap();
+        }
+        assert!(looks.has_changed().await, "{undone}");
+    }
+}
+
 /// Transactions that are under way when a digest is taken show up when they end, savepoints and all.
 #[tokio::test]
 async fn a_digest_sees_what_was_under_way() {
@@ -162,7 +206,7 @@ async fn a_digest_sees_what_was_under_way() {
     let early = looks.server.connect().await.unwrap();
     let late = looks.server.connect().await.unwrap();
     early
-        .batch_execute("BEGIN; INSERT INTO child VALUES (5); SAVEPOINT s; ALTER TABLE t ADD COLUMN w int; RELEASE s")
+        .batch_execute("BEGIN; INSERT INTO child VALUES (5); SAVEPOINT s; ALTER TABLE child ADD COLUMN w int; RELEASE s")
         .await
         .unwrap();
     late.batch_execute("CREATE TABLE between_times (a int)")
@@ -193,11 +237,12 @@ const STALE: &[(&str, &str)] = &[
         "REVOKE EXECUTE ON FUNCTION f(int) FROM PUBLIC",
     ),
     ("SELECT id FROM t", "REVOKE readers FROM reader"),
+    ("SELECT v FROM w", "REVOKE SELECT ON w FROM readers"),
+    // From here on reads of this table are not cached.
     (
         "SELECT v FROM t",
         "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY q ON t AS RESTRICTIVE USING (v > 10)",
     ),
-    ("SELECT v FROM w", "REVOKE SELECT ON w FROM readers"),
 ];
 
 #[tokio::test]
@@ -241,6 +286,65 @@ async fn writes_follow_a_trigger_that_was_made_elsewhere() {
     assert_eq!(client.ask(&audit).await.rows(), ["1"]);
 }
 
+/// Waits until the proxy has looked: a look is two questions at most, and the next begins when it has its answers.
+async fn wait_for_a_look(elsewhere: &mut Raw) {
+    for _ in 0..3 {
+        let moment = elsewhere.query("SELECT clock_timestamp()").await.rows();
+        let looked = format!(
+            "SELECT count(*) > 0 FROM pg_stat_activity \
+             WHERE query LIKE 'WITH now%' AND query_start > '{}' AND state = 'idle'",
+            moment[0]
+        );
+        eventually(SOON, async || {
+            elsewhere.query(&looked).await.rows() == ["t"]
+        })
+        .await;
+    }
+}
+
+/// What is not a definition voids results once, when it comes through the proxy, and only those that it concerns.
+#[tokio::test]
+async fn what_came_through_is_not_a_change_elsewhere() {
+    let scene = Scene::of(Stage::builder().config(QUICK), TABLES).await;
+    let (mut client, mut elsewhere) = (scene.client().await, scene.direct().await);
+    let mut reader = scene.client().await;
+    let unconcerned = Script::new().query("SELECT v FROM parent");
+    let before = scene.stage.stat(CHANGES_ELSEWHERE).await;
+    for sql in [
+        "CREATE INDEX i ON t (v)",
+        "CREATE TEMPORARY TABLE tt (a text PRIMARY KEY)",
+        "VACUUM FULL child",
+        "CLUSTER t USING t_pkey",
+        "REINDEX TABLE t",
+    ] {
+        client.run(sql).await;
+        // If that has made the snapshot void, there is another now.
+        scene.warm(&mut reader, &unconcerned).await;
+        wait_for_a_look(&mut elsewhere).await;
+        assert_eq!(scene.stage.stat(CHANGES_ELSEWHERE).await, before, "{sql}");
+    }
+    let mut client = reader;
+    let concerned = Script::new().query("SELECT v FROM t UNION ALL SELECT v FROM m");
+    for sql in ["REFRESH MATERIALIZED VIEW m", "TRUNCATE t"] {
+        scene.warm(&mut client, &concerned).await;
+        client.run(sql).await;
+        wait_for_a_look(&mut elsewhere).await;
+        let (_, answered) = scene.ask(&mut client, &unconcerned).await;
+        assert_eq!(answered, Answered::Hit, "{sql}");
+        assert_eq!(scene.stage.stat(CHANGES_ELSEWHERE).await, before, "{sql}");
+    }
+    assert_eq!(
+        scene.warm(&mut client, &concerned).await.rows(),
+        ["10", "20"]
+    );
+    elsewhere.run("REFRESH MATERIALIZED VIEW m").await;
+    eventually(SOON, async || {
+        client.ask(&concerned).await.rows().is_empty()
+    })
+    .await;
+    assert_eq!(scene.stage.stat(CHANGES_ELSEWHERE).await, before);
+}
+
 #[tokio::test]
 async fn vacuum_and_writes_elsewhere_reload_nothing() {
     let scene = Scene::of(Stage::builder().config(QUICK), TABLES).await;
@@ -256,16 +360,7 @@ async fn vacuum_and_writes_elsewhere_reload_nothing() {
         "CREATE TEMPORARY TABLE tt AS SELECT 1 AS one",
     ] {
         elsewhere.run(sql).await;
-        let moment = elsewhere.query("SELECT clock_timestamp()").await.rows();
-        let looked = format!(
-            "SELECT count(*) > 0 FROM pg_stat_activity \
-             WHERE query LIKE 'WITH now%' AND query_start > '{}' AND state = 'idle'",
-            moment[0]
-        );
-        eventually(SOON, async || {
-            elsewhere.query(&looked).await.rows() == ["t"]
-        })
-        .await;
+        wait_for_a_look(&mut elsewhere).await;
         assert_eq!(scene.stage.stat(CHANGES_ELSEWHERE).await, before, "{sql}");
         assert_eq!(scene.stage.stat("counters.catalog_loads").await, loads);
     }
