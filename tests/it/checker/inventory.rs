@@ -43,12 +43,13 @@ pub(super) async fn take(scene: &Scene, of: &[usize]) {
         let mut reader = Reader::new(scene.client().await, &court, 0, interest(number));
         let place = place(number);
         for &form in READ_FORMS {
-            let is_cached = is_ever_hit(scene, &mut reader, place, form).await;
+            let is_due = matches!(shape.cached, Cached::Yes) && SERVED.contains(&form);
+            let is_cached = is_ever_hit(scene, &mut reader, place, form, is_due).await;
             if is_cached {
                 *by_form.entry(format!("{form:?}")).or_default() += 1;
             }
             match shape.cached {
-                Cached::Yes if SERVED.contains(&form) && !is_cached => {
+                Cached::Yes if is_due && !is_cached => {
                     missing.push(format!("{}, {form:?}", shape.name));
                 }
                 Cached::No { because } if is_cached => {
@@ -78,13 +79,23 @@ const fn place(shape: usize) -> Place {
     Place { shape, key: 0 }
 }
 
-/// Is one of a few answers a hit? A reader chooses among the views of a shape, and each has to be filled.
-async fn is_ever_hit(scene: &Scene, reader: &mut Reader, place: Place, form: ReadForm) -> bool {
+/// Is one of a few answers a hit? A reader chooses among the views of a shape, and each has to be filled. Where a hit is
+/// due it is waited for: definitions that were made elsewhere void everything when they are noticed.
+async fn is_ever_hit(
+    scene: &Scene,
+    reader: &mut Reader,
+    place: Place,
+    form: ReadForm,
+    is_due: bool,
+) -> bool {
     let tries = 2 + 2 * place.shape().views.len();
-    for _ in 0..tries {
+    let start = std::time::Instant::now();
+    let mut tried = 0;
+    while tried < tries || is_due && start.elapsed() < SOON {
         if is_hit(scene, reader, place, form).await {
             return true;
         }
+        tried += 1;
     }
     false
 }
