@@ -13,10 +13,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
 use crate::analysis::catalog::rows::{
-    BuiltInFunctionRow, ColumnTypeRow, ExpressionRow, ForeignKeyRow, FunctionMark, FunctionRow,
-    InheritanceRow, Language, OperatorOperands, OperatorRow, Persistence, ReferentialAction,
-    RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows, RuleRow, TriggerEvent,
-    TriggerRow, TriggerTiming, TypeKind, TypeRow, Volatility,
+    Bodies, BuiltInFunctionRow, ColumnTypeRow, ExpressionRow, ForeignKeyRow, FunctionMark,
+    FunctionRow, InheritanceRow, Language, OperatorOperands, OperatorRow, Persistence,
+    ReferentialAction, RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows, RuleRow,
+    TriggerEvent, TriggerRow, TriggerTiming, TypeKind, TypeRow, Volatility,
 };
 use crate::analysis::{Catalog, Oid, plain_types};
 
@@ -34,13 +34,15 @@ SET LOCAL quote_all_identifiers = off";
 /// How often a load is begun, when an object vanishes from under it.
 const ATTEMPTS_MAX: usize = 5;
 
-/// Reads the catalog of the database `client` is connected to, PostgreSQL 13 to 18.
+/// Reads the catalog of the database `client` is connected to, PostgreSQL 13 to 18, and relies on the bodies of functions.
 ///
 /// # Errors
 ///
 /// As [`load_rows`].
 pub async fn load(client: &Client) -> Result<Catalog, Error> {
-    Ok(Catalog::new(load_rows(client).await?.0))
+    let (mut rows, _) = load_rows(client).await?;
+    rows.bodies = Bodies::Read;
+    Ok(Catalog::new(rows))
 }
 
 /// Reads what a snapshot of the catalog is made of, but for what the configuration says of functions, and what tells
@@ -154,6 +156,7 @@ async fn rows(client: &Client) -> Result<Rows, Error> {
         built_in_functions,
         functions,
         vouched: Vec::new(),
+        bodies: Bodies::default(),
         built_in_operators,
         operators,
         types,
@@ -258,6 +261,7 @@ fn trigger(row: &Row) -> Result<TriggerRow, Error> {
             TriggerTiming::Instead
         },
         transition_tables: row.try_get(3)?,
+        has_condition: row.try_get(4)?,
     })
 }
 

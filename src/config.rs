@@ -104,6 +104,8 @@ pub struct Pool {
 pub struct Cache {
     /// Off: everything is forwarded.
     pub enabled: bool,
+    /// On: what functions in SQL and PL/pgSQL do is read in their bodies.
+    pub read_functions: bool,
     /// Memory for results, in bytes.
     pub max_bytes: u64,
     /// A larger result is not kept, in bytes. Never above `max_bytes`.
@@ -313,6 +315,7 @@ impl Default for Cache {
     fn default() -> Self {
         Self {
             enabled: true,
+            read_functions: false,
             max_bytes: 256 << 20,
             result_max_bytes: 1 << 20,
             ttl: Ttl::After(Duration::from_secs(300)),

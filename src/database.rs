@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use watch::{Loads, Watch};
 
 use crate::analysis::catalog::Catalog;
-use crate::analysis::catalog::rows::VouchedRow;
+use crate::analysis::catalog::rows::{Bodies, VouchedRow};
 use crate::analysis::{Dialect, Oid, ReadSet, Verdict, WriteSet};
 use crate::cache::key::StatementId;
 use crate::catalog;
@@ -445,6 +445,9 @@ impl Database {
             Err(error) => return Err(ControlError::from(error).to_string()),
         };
         rows.vouched = vouched(&self.config);
+        if self.config.cache.read_functions {
+            rows.bodies = Bodies::Read;
+        }
         // The bodies of all functions are parsed: no work for a thread that serves clients.
         let catalog = tokio::task::spawn_blocking(|| Catalog::new(rows))
             .await

@@ -21,7 +21,8 @@ pub(super) use functions::{Behaviour, Callees, Functions};
 use relations::Relations;
 pub(super) use relations::{Named, Origin, Relation};
 use rows::{
-    ExpressionRow, ForeignKeyRow, Persistence, RelationKind, Rows, TriggerEvent, TriggerRow,
+    Bodies, ExpressionRow, ForeignKeyRow, Language, Persistence, RelationKind, Rows, TriggerEvent,
+    TriggerRow,
 };
 pub(super) use types::{Cast, Types};
 
@@ -61,6 +62,7 @@ pub struct Catalog {
     /// What bodies of functions and queries of views do and lead to.
     findings: HashMap<Node, Findings>,
     problems: Vec<String>,
+    bodies: Bodies,
 }
 
 impl Catalog {
@@ -70,6 +72,12 @@ impl Catalog {
     #[must_use]
     pub fn new(mut rows: Rows) -> Self {
         let bodies = graph::bodies(&mut rows);
+        let in_sql: HashSet<_> = rows
+            .functions
+            .iter()
+            .filter(|row| row.language == Language::Sql)
+            .map(|row| row.oid)
+            .collect();
         let functions = Functions::new(
             take(&mut rows.built_in_functions),
             take(&mut rows.functions),
@@ -106,13 +114,22 @@ impl Catalog {
             times_of_day: rows.times_of_day.into_iter().collect(),
             findings: HashMap::new(),
             problems: Vec::new(),
+            bodies: rows.bodies,
         };
         catalog.look_into_views(&definitions);
         catalog.look_into_functions(&bodies);
+        if rows.bodies == Bodies::Opaque {
+            catalog.distrust_bodies(&bodies, &in_sql);
+        }
         catalog.look_into_rules(&rows.rules);
         catalog.vouch(&rows.vouched);
         catalog.look_into_implicit(&rows.implicit_functions);
         catalog
+    }
+
+    /// Whether the bodies of functions are relied on.
+    pub(super) fn reads_bodies(&self) -> bool {
+        self.bodies == Bodies::Read
     }
 
     /// What is wrong with what the configuration says of this database, for the log.

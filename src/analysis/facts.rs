@@ -38,6 +38,8 @@ pub(super) struct Facts {
     pub(super) row_types: Vec<Name>,
     /// May it commit before it ends? Then its error does not prove that nothing has changed.
     pub(super) may_commit: bool,
+    /// It runs a DO block whose body was read.
+    pub(super) runs_block: bool,
 }
 
 /// Settings of the session that a text may change, in lower case.

@@ -19,6 +19,9 @@ pub(super) fn judge(facts: &Facts, catalog: &Catalog) -> Verdict {
         all.refuse(Reason::UserCast);
         all.merge(implicit);
     }
+    if facts.runs_block && !catalog.reads_bodies() {
+        all.unknown_code();
+    }
     if all.tables.len() > RELATIONS_MAX {
         all.refuse(Reason::TooManyRelations);
     }

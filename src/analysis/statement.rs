@@ -112,6 +112,7 @@ fn utility(statement: Node<'_>, facts: &mut Facts) {
         }
         Node::DoStmt(block) => {
             facts.may_commit = true;
+            facts.runs_block = true;
             if code_block(block, facts).is_none() {
                 facts.unknown_code();
             }

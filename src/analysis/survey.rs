@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::Oid;
 use super::catalog::rows::RelationKind;
 use super::catalog::{Behaviour, Callees, Cast, Catalog, Functions, Origin, Relation};
-use super::facts::{Arguments, Call, Change, Facts, Name, Reach};
+use super::facts::{Arguments, Call, Change, Facts, Name, Reach, Target};
 use super::session::{SessionEffect, SessionEffects};
 use crate::reason::Reason;
 
@@ -66,7 +66,11 @@ pub(super) fn survey(facts: &Facts, catalog: &Catalog) -> Findings {
     if facts.dated_columns.iter().any(|column| is_text(column)) {
         findings.own.refuse(Reason::TextReadAsDate);
     }
-    if facts.temporary_definitions > 0 || facts.reach == Reach::Catalog {
+    let refreshes = |target: &Target| target.change == Change::Refresh;
+    if facts.temporary_definitions > 0
+        || facts.reach == Reach::Catalog
+        || facts.targets.iter().any(refreshes)
+    {
         let functions = catalog.event_triggers().iter();
         findings
             .nodes

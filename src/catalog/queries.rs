@@ -27,10 +27,11 @@ pub(super) const FOREIGN_KEYS: &str = "
 SELECT DISTINCT conrelid, confrelid, confupdtype::text, confdeltype::text
 FROM pg_constraint WHERE contype = 'f'";
 
-/// The server's own trigger functions keep foreign keys, which are known from `pg_constraint`, or change one row.
+/// The server's own trigger functions keep foreign keys, which are known from `pg_constraint`, or change one row; but a
+/// WHEN may run anything.
 pub(super) const TRIGGERS: &str = "
-SELECT tgrelid, tgfoid, tgtype::int4, array_remove(ARRAY[tgoldtable::text, tgnewtable::text], NULL)
-FROM pg_trigger WHERE tgenabled <> 'D' AND tgfoid >= 16384";
+SELECT tgrelid, tgfoid, tgtype::int4, array_remove(ARRAY[tgoldtable::text, tgnewtable::text], NULL), tgqual IS NOT NULL
+FROM pg_trigger WHERE tgenabled <> 'D' AND (tgfoid >= 16384 OR tgqual IS NOT NULL)";
 
 /// Rewrite rules, but for those of views.
 pub(super) const RULES: &str = "
@@ -98,10 +99,12 @@ FROM pg_proc
 WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND prokind <> 'p'";
 
 /// Users' functions and procedures. An aggregate is as volatile as the worst of the server's own functions that it is
-/// made of ('i' < 's' < 'v'); users' functions among them are its parts.
+/// made of ('i' < 's' < 'v'); users' functions among them are its parts. One that begins with words (`now`) reads them
+/// anew at every run.
 pub(super) const FUNCTIONS: &str = "
 SELECT p.oid, n.nspname::text, p.proname::text,
-  CASE WHEN a.aggfnoid IS NULL THEN p.provolatile::text ELSE (
+  CASE WHEN a.aggfnoid IS NULL THEN p.provolatile::text
+       WHEN concat(a.agginitval, a.aggminitval) ~* '[a-z]' THEN 'v' ELSE (
     SELECT coalesce(max(s.provolatile::text), 'i') FROM pg_proc s
     WHERE s.oid < 16384 AND s.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
                     a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)) END,

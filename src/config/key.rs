@@ -268,6 +268,13 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "cache",
+        name: "read_functions",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.cache.read_functions, boolean(raw)),
+        show: |config| Some(Value::Boolean(config.cache.read_functions)),
+    },
+    Key {
+        section: "cache",
         name: "max_bytes",
         elsewhere: Nowhere,
         set: |config, raw| put(&mut config.cache.max_bytes, size(raw, 1 << 20..=1 << 40)),

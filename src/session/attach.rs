@@ -168,6 +168,7 @@ impl Session {
 
     /// Opens the window over everything that a request may make visible, and remembers what it may change.
     fn open_window(&mut self, effects: &Effects, part: &Effects) {
+        self.doubt_if_outdated();
         let (services, server) = (&self.services, self.kind.baseline.database.server);
         let mut exposed = self.transaction.exposes(effects, |gid| {
             services.prepared_transactions.writes(server, gid)
@@ -208,6 +209,17 @@ impl Session {
             self.pin(SessionEffects::of(&[SessionEffect::Temporary]));
         }
         Ok(())
+    }
+
+    /// What a transaction does when it commits (deferred triggers) is what the definitions of that moment say: if they have
+    /// changed since its changes were judged, they may do anything.
+    fn doubt_if_outdated(&mut self) {
+        let words = self.services.freshness.words();
+        if let Some(stamp) = self.transaction.judged_by()
+            && !words.is_current(stamp)
+        {
+            self.transaction.remember_everything();
+        }
     }
 
     /// The catalog has changed since it was found out what a request may change: then it may change

@@ -242,6 +242,8 @@ pub(super) struct Transaction {
     /// The BEGIN that the server has not been told of yet.
     kept_back: Option<Arc<Statement>>,
     first_query: FirstQuery,
+    /// The catalog by which its first change was judged.
+    judged_by: Option<Stamp>,
 }
 
 /// Has a query run in the transaction? From then on its modes stand (SET TRANSACTION is an error).
@@ -370,6 +372,11 @@ impl Transaction {
         }
     }
 
+    /// The catalog by which its changes were judged, if it has changed anything.
+    pub(super) const fn judged_by(&self) -> Option<Stamp> {
+        self.judged_by
+    }
+
     /// What an open transaction has changed can no longer be told.
     pub(super) fn remember_everything(&mut self) {
         if self.status != TransactionStatus::Idle {
@@ -390,6 +397,7 @@ impl Transaction {
                 self.reads_committed = false;
                 self.has_settings = false;
                 self.first_query = FirstQuery::ToCome;
+                self.judged_by = None;
                 return std::mem::take(&mut self.written);
             }
             (TransactionStatus::Idle, _, boundary) => {
@@ -411,6 +419,7 @@ impl Transaction {
             (_, TransactionStatus::Open, Boundary::Commit | Boundary::RollBack) => {
                 self.written.clear();
                 self.first_query = FirstQuery::ToCome;
+                self.judged_by = None;
             }
             // PostgreSQL warns of a BEGIN within a transaction, and heeds its modes.
             (_, _, Boundary::Begin(Some(level))) if *level != IsolationLevel::ReadCommitted => {
@@ -423,6 +432,9 @@ impl Transaction {
     }
 
     fn remember(&mut self, effects: &Effects) {
+        if !effects.writes.is_empty() && self.judged_by.is_none() {
+            self.judged_by = effects.catalog;
+        }
         merge(&mut self.written, &effects.writes);
         self.has_settings |= effects.session.intersects(MAY_CHANGE_SETTINGS);
     }

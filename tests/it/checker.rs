@@ -88,6 +88,8 @@ struct Cast {
     writers: u64,
     vandals: u64,
     pause_micros: Range<u64>,
+    /// What it does makes everything void, again and again.
+    is_coarse: bool,
     hits_min: u64,
     writes_min: u64,
 }
@@ -107,7 +109,8 @@ impl Cast {
                 forms: READ_FORMS,
             };
             let mut reader = Reader::new(scene.client().await, &court, seed ^ number, interest);
-            if number == 0 {
+            // What a session with temporary tables runs makes everything void: its names may hide anything.
+            if number == 0 && self.is_coarse {
                 reader = reader.odd();
             }
             tasks.spawn(reader.run());
@@ -170,6 +173,13 @@ impl Cast {
         let (reads, writes) = court.numbers(&self.shapes);
         println!("{}", court.report(&self.shapes, &|shape| asked.of(shape)));
         println!("{reads} reads ({hits} hits), {writes} writes");
+        let stats = scene
+            .stage
+            .proxy
+            .stats()
+            .await
+            .expect("the admin port answers");
+        println!("{:#}\n{:#}", stats["catalogs"], stats["bypass"]);
         assert!(court.violations().is_empty(), "{:#?}", court.violations());
         assert!(writes >= self.writes_min, "only {writes} writes");
         assert!(
@@ -186,8 +196,7 @@ impl Cast {
             let (reads, asked) = (court.reads_of(number), asked.of(shape));
             // Fewer reads may all have come behind a write.
             let is_enough = reads >= READS_MIN && asked.is_some_and(|asked| asked >= reads);
-            // Whoever breaks connections makes everything void, again and again.
-            let is_due = is_due && self.vandals == 0;
+            let is_due = is_due && !self.is_coarse;
             assert!(!(is_due && is_enough), "{} had no hits", shape.name);
         }
     }
@@ -203,7 +212,8 @@ async fn no_read_is_older_than_what_was_known_when_it_began() {
         writers: 3,
         vandals: 0,
         pause_micros: 0..40_000,
-        hits_min: 500,
+        is_coarse: false,
+        hits_min: 20,
         writes_min: 50,
     };
     cast.play(scene).await;
@@ -221,6 +231,7 @@ async fn code_and_definitions_hide_no_write() {
         writers: 2,
         vandals: 0,
         pause_micros: 200_000..1_500_000,
+        is_coarse: true,
         hits_min: 10,
         writes_min: 5,
     };
@@ -237,7 +248,8 @@ async fn a_write_without_an_outcome_is_old_for_nobody() {
         writers: 1,
         vandals: 2,
         pause_micros: 0..80_000,
-        hits_min: 20,
+        is_coarse: true,
+        hits_min: 0,
         writes_min: 10,
     };
     cast.play(set(stage).await).await;
@@ -272,7 +284,9 @@ async fn every_route_of_a_write_is_seen_by_the_next_read() {
                 }
                 writer.write_as(place, write).await;
                 for &form in BRIEF_READ_FORMS {
-                    reader.read_as(place, form).await;
+                    if !shape.ties_its_reader() {
+                        reader.read_as(place, form).await;
+                    }
                 }
                 let violations = court.violations();
                 assert!(violations.is_empty(), "{write:?}: {violations:#?}");

@@ -111,6 +111,12 @@ async fn an_idle_client_survives_a_restart() {
     let mut wire = login(&stage).await;
     for _ in 0..2 {
         assert_eq!(tags(&wire.ask(&query("SELECT pg_sleep(0)")).await), "TDCZ");
+        // A session keeps its connection until the catalog tells what it has run, and ends with it.
+        eventually(SOON, async || {
+            let stats = stage.proxy.stats().await.unwrap();
+            stats["pools"][0]["idle"].as_u64() > Some(0)
+        })
+        .await;
         stage.postgres.restart().await.unwrap();
     }
     let script = [parse("s", "SELECT $1::text"), sync()].concat();

@@ -95,6 +95,9 @@ impl Catalog {
         let triggers = self.triggers.get(&oid).map_or(&[][..], Vec::as_slice);
         for trigger in triggers.iter().filter(|trigger| fires(&trigger.events)) {
             replaced |= trigger.timing == TriggerTiming::Instead;
+            if trigger.has_condition {
+                findings.own.unknown_code();
+            }
             if !self.functions.changes_its_row(trigger.function) {
                 findings.nodes.push(Node::Function(trigger.function));
             }

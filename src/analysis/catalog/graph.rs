@@ -164,6 +164,20 @@ impl Catalog {
         self.findings.extend(found);
     }
 
+    /// Takes every body for code that is not understood, but for those in SQL that do nothing but compute.
+    pub(super) fn distrust_bodies(&mut self, bodies: &HashMap<Oid, Facts>, in_sql: &HashSet<Oid>) {
+        let of_function = |oid: &Oid| self.findings.get(&Node::Function(*oid)).cloned();
+        let is_pure = |oid: &Oid| {
+            let findings = of_function(oid).filter(|_| in_sql.contains(oid));
+            findings.is_some_and(|findings| self.gather(findings).is_pure())
+        };
+        let distrusted: Vec<_> = bodies.keys().filter(|oid| !is_pure(oid)).copied().collect();
+        for oid in distrusted {
+            let unknown = Findings::unknown(Reason::UserFunction);
+            self.findings.insert(Node::Function(oid), unknown);
+        }
+    }
+
     pub(super) fn look_into_rules(&mut self, rules: &[RuleRow]) {
         for row in rules {
             let facts = views::rule_facts(row.definition.as_deref());

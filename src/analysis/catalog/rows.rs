@@ -32,6 +32,8 @@ pub struct Rows {
     pub functions: Vec<FunctionRow>,
     /// What the configuration says of functions.
     pub vouched: Vec<VouchedRow>,
+    /// Whether the bodies of functions are relied on.
+    pub bodies: Bodies,
     /// Names of the operators of `pg_catalog`.
     pub built_in_operators: Vec<String>,
     /// Operators of users.
@@ -46,6 +48,16 @@ pub struct Rows {
     pub times_of_day: Vec<Oid>,
     /// The functions of event triggers that are enabled.
     pub event_triggers: Vec<Oid>,
+}
+
+/// Whether what the bodies of functions and of DO blocks say is relied on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Bodies {
+    /// They are code that is not understood, but for those in SQL that give the same result forever.
+    #[default]
+    Opaque,
+    /// They do what is read in them.
+    Read,
 }
 
 /// A row of `pg_class`.
@@ -146,6 +158,8 @@ pub struct TriggerRow {
     pub timing: TriggerTiming,
     /// The names that its function has for the tables of old and of new rows.
     pub transition_tables: Vec<String>,
+    /// Has it a WHEN? What that runs is not looked into.
+    pub has_condition: bool,
 }
 
 /// What fires a trigger, or a rule.

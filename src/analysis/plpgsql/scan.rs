@@ -107,7 +107,8 @@ pub(super) fn scan(text: &str) -> Option<Vec<Token<'_>>> {
 /// The length of the white space or the comment that the text begins with; the outer `None` is a comment without an end.
 fn blank(text: &str) -> Option<Option<usize>> {
     if text.starts_with("--") {
-        return Some(Some(text.find('\n').unwrap_or(text.len())));
+        // As PostgreSQL's own scanner has it: either ends a line.
+        return Some(Some(text.find(['\n', '\r']).unwrap_or(text.len())));
     }
     if text.starts_with("/*") {
         return comment(text).map(Some);

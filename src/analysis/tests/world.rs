@@ -22,7 +22,9 @@ pub(super) fn world() -> Catalog {
 
 impl World {
     pub(super) fn catalog(self) -> Catalog {
-        Catalog::new(self.0)
+        let mut rows = self.0;
+        rows.bodies = Bodies::Read;
+        Catalog::new(rows)
     }
 
     pub(super) fn rows(&mut self) -> &mut Rows {
@@ -431,6 +433,7 @@ impl World {
             events: events.to_vec(),
             timing: TriggerTiming::Beside,
             transition_tables: Vec::new(),
+            has_condition: false,
         });
     }
 

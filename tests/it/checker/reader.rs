@@ -113,7 +113,9 @@ impl Reader {
     pub(super) async fn run(mut self) {
         while self.court.is_open() {
             let place = any_place(&mut self.random, &self.interest.shapes);
-            self.read(place).await;
+            if self.is_odd || !place.shape().ties_its_reader() {
+                self.read(place).await;
+            }
         }
     }
 

@@ -163,6 +163,11 @@ impl Shape {
         format!("/* {} */", self.name)
     }
 
+    /// Does a read run code that is not understood? The session is then tied, and no longer served from the cache.
+    pub(super) fn ties_its_reader(&self) -> bool {
+        matches!(self.cached, Cached::No { because } if because.starts_with("a function"))
+    }
+
     /// Does the server understand its writes? MERGE came with PostgreSQL 15.
     pub(super) fn writes_of(&self, has_merge: bool) -> Vec<Write> {
         let is_known = |write: &&Write| has_merge || !write.text().starts_with("MERGE");

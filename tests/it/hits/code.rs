@@ -2,6 +2,10 @@
 
 use crate::raw::Script;
 use crate::scene::{Answered, Scene};
+use crate::support::Stage;
+
+/// The bodies of functions are relied on.
+const READ: &str = "[cache]\nread_functions = true\n";
 
 const SCENE: &str = "\
     CREATE TABLE stamped (id int PRIMARY KEY, v int, updated_at timestamptz); INSERT INTO stamped VALUES (1, 0, now()); \
@@ -27,7 +31,7 @@ const WRITES: [&str; 7] = [
 
 #[tokio::test]
 async fn a_write_with_triggers_leaves_other_tables_in_the_cache() {
-    let scene = Scene::new(SCENE).await;
+    let scene = Scene::of(Stage::builder().config(READ), SCENE).await;
     let (mut reader, mut writer) = (scene.client().await, scene.client().await);
     let quiet = Script::new().query("SELECT id FROM quiet");
     let stamped = Script::new().query("SELECT id, v FROM stamped ORDER BY id");
@@ -48,7 +52,7 @@ async fn a_write_with_triggers_leaves_other_tables_in_the_cache() {
 
 #[tokio::test]
 async fn the_result_of_a_function_is_kept() {
-    let scene = Scene::new(
+    let scene = Scene::of(Stage::builder().config(READ),
         "CREATE TABLE rates (region text, rate numeric); INSERT INTO rates VALUES ('a', 0.2); \
          CREATE FUNCTION rate_of(wanted text) RETURNS numeric LANGUAGE plpgsql STABLE AS $$ \
          DECLARE found_rate numeric := 0; BEGIN \

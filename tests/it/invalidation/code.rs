@@ -234,6 +234,63 @@ async fn a_write_in_a_corner_of_a_body() {
     walk(&routes, &COMMITS).await;
 }
 
+/// `w` changes what is read; it stands where code is hard to see.
+macro_rules! hidden {
+    ($rest:literal) => {
+        concat!(
+            "CREATE TABLE t (v int); INSERT INTO t VALUES (0); CREATE TABLE cause (id int); INSERT INTO cause VALUES (1); \
+             CREATE FUNCTION w(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN UPDATE t SET v = v + 1; RETURN 1; END'; \
+             CREATE FUNCTION nop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; ",
+            $rest
+        )
+    };
+}
+
+/// Ways to run code that a reader of bodies is likely to miss.
+#[tokio::test]
+async fn a_write_where_code_is_hard_to_see() {
+    const READ: &str = "SELECT v FROM t";
+    let routes = [
+        route(
+            "behind a comment that ends with a carriage return",
+            hidden!(
+                "CREATE FUNCTION hides() RETURNS int LANGUAGE plpgsql AS \
+                 E'BEGIN -- hi\\rUPDATE t SET v = v + 1;\\nRETURN 1; END'"
+            ),
+            READ,
+            "SELECT hides()",
+        ),
+        route(
+            "the condition of a trigger",
+            hidden!(
+                "CREATE TRIGGER x AFTER INSERT ON cause FOR EACH ROW WHEN (w(NEW.id) = 1) EXECUTE FUNCTION nop()"
+            ),
+            READ,
+            "INSERT INTO cause VALUES (1)",
+        ),
+        route(
+            "the condition of a trigger of the server's own",
+            hidden!(
+                "CREATE TRIGGER x BEFORE UPDATE ON cause FOR EACH ROW WHEN (w(NEW.id) = 1) \
+                 EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+            ),
+            READ,
+            "UPDATE cause SET id = 2",
+        ),
+        route(
+            "an event trigger of a REFRESH",
+            hidden!(
+                "CREATE FUNCTION et() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM w(1); END'; \
+                 CREATE MATERIALIZED VIEW mv AS SELECT 1 AS x; \
+                 CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION et()"
+            ),
+            READ,
+            "REFRESH MATERIALIZED VIEW mv",
+        ),
+    ];
+    walk(&routes, &COMMITS).await;
+}
+
 /// A function in a language that is not read does what the configuration says.
 #[tokio::test]
 async fn a_function_that_is_vouched_for() {

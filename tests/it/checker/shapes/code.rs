@@ -1,10 +1,15 @@
 //! Code of the database's own: triggers, rules, functions, procedures.
 //!
-//! What is understood makes void what it writes, and the rest everything.
+//! The analysis does not look into it yet: such writes make everything void, and such reads are not kept.
 
-use super::{COARSE, Shape, TABLE, Write};
+use super::{COARSE, Cached, Reach, Shape, Write};
 
 use Write::{Alone, Call, Literal, One, Steps};
+
+/// The one place to change when the bodies of functions are understood.
+const BY_FUNCTION: Cached = Cached::No {
+    because: "a function that is not IMMUTABLE",
+};
 
 pub(super) const SHAPES: &[Shape] = &[
     Shape {
@@ -15,7 +20,7 @@ pub(super) const SHAPES: &[Shape] = &[
             CREATE TRIGGER follow AFTER UPDATE ON row_cause FOR EACH ROW EXECUTE FUNCTION row_follow()",
         read: "SELECT v FROM row_effect WHERE k = {k}",
         writes: &[One("UPDATE row_cause SET v = {v} WHERE k = {k}")],
-        ..TABLE
+        ..COARSE
     },
     Shape {
         name: "row trigger, before",
@@ -25,7 +30,7 @@ pub(super) const SHAPES: &[Shape] = &[
             CREATE TRIGGER follow BEFORE UPDATE ON before_cause FOR EACH ROW EXECUTE FUNCTION before_follow()",
         read: "SELECT v FROM before_effect WHERE k = {k}",
         writes: &[One("UPDATE before_cause SET v = {v} WHERE k = {k}")],
-        ..TABLE
+        ..COARSE
     },
     Shape {
         name: "statement trigger",
@@ -36,7 +41,7 @@ pub(super) const SHAPES: &[Shape] = &[
                 FOR EACH STATEMENT EXECUTE FUNCTION statement_follow()",
         read: "SELECT v FROM statement_effect WHERE k = {k}",
         writes: &[One("UPDATE statement_cause SET v = {v} WHERE k = {k}")],
-        ..TABLE
+        ..COARSE
     },
     Shape {
         name: "deferred trigger",
@@ -47,7 +52,7 @@ pub(super) const SHAPES: &[Shape] = &[
                 FOR EACH ROW EXECUTE FUNCTION follow()",
         read: "SELECT v FROM effect WHERE k = {k}",
         writes: &[One("UPDATE cause SET v = {v} WHERE k = {k}")],
-        ..TABLE
+        ..COARSE
     },
     Shape {
         name: "trigger behind a cascade",
@@ -61,7 +66,7 @@ pub(super) const SHAPES: &[Shape] = &[
             CREATE TRIGGER follow AFTER UPDATE ON cascade_middle FOR EACH ROW EXECUTE FUNCTION cascade_follow()",
         read: "SELECT v FROM cascade_effect WHERE k = {k}",
         writes: &[One("UPDATE cascade_cause SET v = {v} WHERE k = {k}")],
-        ..TABLE
+        ..COARSE
     },
     Shape {
         name: "rule",
@@ -125,7 +130,9 @@ pub(super) const SHAPES: &[Shape] = &[
         setup: "CREATE FUNCTION reads_in_sql(int) RETURNS int STABLE LANGUAGE sql AS 'SELECT v FROM sql_read WHERE k = $1'",
         read: "SELECT reads_in_sql({k})",
         writes: &[One("UPDATE sql_read SET v = {v} WHERE k = {k}")],
-        ..TABLE
+        reach: Reach::Tables,
+        cached: BY_FUNCTION,
+        ..COARSE
     },
     Shape {
         name: "PL/pgSQL function that reads",
@@ -134,7 +141,9 @@ pub(super) const SHAPES: &[Shape] = &[
             $$ BEGIN RETURN (SELECT v FROM plpgsql_read WHERE k = key); END $$",
         read: "SELECT reads_in_plpgsql({k})",
         writes: &[One("UPDATE plpgsql_read SET v = {v} WHERE k = {k}")],
-        ..TABLE
+        reach: Reach::Tables,
+        cached: BY_FUNCTION,
+        ..COARSE
     },
     Shape {
         name: "view over a function that reads",
@@ -143,7 +152,9 @@ pub(super) const SHAPES: &[Shape] = &[
             CREATE VIEW by_function AS SELECT k, reads_for_view(k) AS v FROM generate_series(0, 2) AS k",
         read: "SELECT v FROM by_function WHERE k = {k}",
         writes: &[One("UPDATE view_read SET v = {v} WHERE k = {k}")],
-        ..TABLE
+        reach: Reach::Tables,
+        cached: BY_FUNCTION,
+        ..COARSE
     },
     Shape {
         name: "trigger that is switched on late",
