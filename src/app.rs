@@ -37,7 +37,7 @@ pub async fn run(config: Config) -> io::Result<()> {
     };
     let acceptor = Arc::new(Acceptor::new(&config.tls)?);
     let metrics = Metrics::new(METRIC_SHARDS);
-    let services = Services::new(config, Arc::clone(&metrics));
+    let services = Services::new(config, Arc::clone(&metrics))?;
     services.users.check()?;
     let stop = CancellationToken::new();
     let admin = admin.map(|listener| {
@@ -46,6 +46,9 @@ pub async fn run(config: Config) -> io::Result<()> {
         tokio::spawn(admin::serve(listener, metrics, source, stopped))
     });
     tokio::spawn(overseer::oversee(Arc::clone(&services)));
+    if let Some(shared) = &services.shared {
+        shared.start();
+    }
     announce(&services.config);
     tokio::spawn(reload_on_hangup(Arc::clone(&acceptor)));
     let accepting = tokio::spawn(edge::accept(clients, acceptor, Arc::clone(&services)));
@@ -57,6 +60,9 @@ pub async fn run(config: Config) -> io::Result<()> {
     // The ports are closed and the socket removed before the clients are waited for.
     let _ = accepting.await;
     drain(&services).await;
+    if let Some(shared) = &services.shared {
+        shared.leave().await;
+    }
     stop.cancel();
     if let Some(admin) = admin {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), admin).await;

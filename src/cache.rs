@@ -49,12 +49,13 @@ impl Cache {
     }
 
     /// Keeps a result. Its stamps are checked once more, so that what is void already takes no room.
-    pub fn fill(&self, key: Box<[u8]>, entry: Entry, words: &Words) -> bool {
-        let current = entry.is_fresh(words);
-        if current {
-            self.entries.insert(key, Arc::new(entry));
+    pub fn fill(&self, key: Box<[u8]>, entry: Entry, words: &Words) -> Option<Arc<Entry>> {
+        if !entry.is_fresh(words) {
+            return None;
         }
-        current
+        let entry = Arc::new(entry);
+        self.entries.insert(key, Arc::clone(&entry));
+        Some(entry)
     }
 
     /// Entries and bytes held, as of the last housekeeping.
@@ -100,7 +101,7 @@ mod tests {
             b"k".as_slice().into(),
             entry(&freshness, None),
             freshness.words()
-        ));
+        ).is_some());
         assert!(cache.lookup(b"k", freshness.words(), now).is_some());
 
         let window = freshness.open([Slot::EVERYTHING], None);
@@ -121,7 +122,7 @@ mod tests {
         freshness
             .open([Slot::EVERYTHING], None)
             .close(Outcome::Committed);
-        assert!(!cache.fill(b"k".as_slice().into(), late, freshness.words()));
+        assert!(cache.fill(b"k".as_slice().into(), late, freshness.words()).is_none());
     }
 
     #[test]
@@ -132,7 +133,7 @@ mod tests {
             b"k".as_slice().into(),
             entry(&freshness, ends),
             freshness.words()
-        ));
+        ).is_some());
         assert!(
             cache
                 .lookup(b"k", freshness.words(), now + Duration::from_secs(4))

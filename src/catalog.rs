@@ -31,6 +31,16 @@ SET LOCAL quote_all_identifiers = off";
 /// How often a load is begun, when an object vanishes from under it.
 const ATTEMPTS_MAX: usize = 5;
 
+/// The system identifier of the server, which its standbys have too.
+///
+/// # Errors
+/// What the server says: the role may not be allowed to ask.
+pub async fn system_identifier(client: &Client) -> Result<u64, Error> {
+    let sql = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+    let row = client.query_one(sql, &[]).await?;
+    Ok(row.try_get::<_, i64>(0)?.cast_unsigned())
+}
+
 /// Reads the catalog of the database `client` is connected to, PostgreSQL 13 to 18.
 ///
 /// The connection must be idle, and is idle again afterwards.

@@ -26,6 +26,7 @@ use std::{
 pub use auth::{Auth, AuthMode};
 pub use load::{Inputs, Loaded, Origin, Problem};
 pub use place::{DatabaseRule, OTHER_DATABASES};
+pub use redis::{Coherence, Redis, RedisMode, read_encryption_keys};
 pub use secret::Secret;
 pub use tls::{ChannelBinding, ClientCertificate, Root, SslMode, Tls, TlsVersion, UpstreamTls};
 pub use upstream::{Host, Upstream};
@@ -133,13 +134,6 @@ pub enum Ttl {
     Never,
 }
 
-/// `[redis]`: the shared second tier.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Redis {
-    /// Its URL, which may hold a password.
-    pub url: Option<Secret>,
-}
-
 /// `[log]`: what is logged to standard error, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Log {
@@ -196,9 +190,10 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.redis.url.is_some() {
+        if self.redis.url.is_some() && self.redis.coherence == Coherence::Eventual {
             warnings.push(
-                "redis.url is set, but this version has no shared tier: Redis is not used yet"
+                "redis.coherence is \"eventual\": other instances may serve what was read before a write for a moment \
+                 after it"
                     .to_owned(),
             );
         }
@@ -376,12 +371,14 @@ mod tests {
             admin: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 6433))),
             redis: Redis {
                 url: Some(Secret::new("redis://:s3cret@cache")),
+                coherence: Coherence::Eventual,
+                ..Redis::default()
             },
             ..Config::default()
         };
         let warnings = config.warnings();
         assert_eq!(warnings.len(), 2);
-        assert!(warnings[0].contains("not used yet"));
+        assert!(warnings[0].contains("for a moment"));
         assert!(warnings[1].contains("0.0.0.0:6433"));
         assert!(!format!("{config:?}{warnings:?}").contains("s3cret"));
     }

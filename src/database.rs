@@ -74,6 +74,8 @@ pub struct Snapshot {
     catalog: Catalog,
     stamp: Stamp,
     version: u64,
+    /// The system identifier of its server, where other instances have to be told of its tables.
+    system: Option<u64>,
 }
 
 /// What is known of a database's catalog.
@@ -205,8 +207,16 @@ impl Database {
     fn resolve(&self, verdict: Verdict, snapshot: Option<&Snapshot>) -> Plan {
         // Read after the snapshot was found to be current: when the numbers change, the catalog's word does.
         let servers = self.origin.server.numbers();
+        let system = snapshot.and_then(|snapshot| snapshot.system);
         let slots = |oid: &crate::analysis::Oid| {
             let (words, database, oid) = (self.freshness.words(), self.origin.oid, oid.0);
+            if let Some(system) = system {
+                return vec![words.slot(Tag::SharedTable {
+                    system,
+                    database,
+                    oid,
+                })];
+            }
             let tags = servers.iter().map(|&server| Tag::Table {
                 server,
                 database,
@@ -279,6 +289,12 @@ impl Database {
             .filter(|snapshot| self.freshness.words().is_current(snapshot.stamp))
     }
 
+    /// The system identifier of its server, if that matters and is known.
+    #[must_use]
+    pub fn system(&self) -> Option<u64> {
+        self.current_snapshot()?.system
+    }
+
     /// Can it not be said when the catalog will be known?
     #[must_use]
     pub fn is_catalog_out_of_reach(&self) -> bool {
@@ -348,8 +364,17 @@ impl Database {
             .await
             .map_err(|error| error.to_string())?;
         let loaded = catalog::load(&client).await;
+        let system = if self.config.is_shared() {
+            Some(catalog::system_identifier(&client).await)
+        } else {
+            None
+        };
         drop(client);
         let _ = driver.await;
+        let system = system.transpose().map_err(|error| {
+            let error = ControlError::from(error);
+            format!("{error} (a fleet tells servers apart by pg_catalog.pg_control_system())")
+        })?;
         let catalog = match loaded {
             Ok(catalog) => catalog,
             Err(error) if catalog::is_locked(&error) => {
@@ -363,6 +388,7 @@ impl Database {
             catalog,
             stamp,
             version,
+            system,
         })));
         Ok(())
     }

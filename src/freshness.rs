@@ -7,6 +7,7 @@
 //! does no IO.
 
 pub mod flight;
+pub mod peers;
 pub mod server;
 pub mod window;
 pub mod words;
@@ -22,6 +23,15 @@ pub enum Tag {
     Table {
         /// A number of its server ([`server::Server::numbers`]).
         server: u32,
+        /// The database's oid.
+        database: u32,
+        /// The table's oid.
+        oid: u32,
+    },
+    /// One table, by a name that every instance of a fleet gives it.
+    SharedTable {
+        /// The system identifier of its server, which its standbys have too.
+        system: u64,
         /// The database's oid.
         database: u32,
         /// The table's oid.

@@ -25,6 +25,7 @@ pub mod database;
 
 pub mod cache;
 pub mod freshness;
+pub mod shared;
 
 pub mod transport;
 pub mod upstream;

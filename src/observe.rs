@@ -35,6 +35,8 @@ pub enum Route {
     Hit,
     /// Cacheable, but forwarded.
     Miss,
+    /// Served from Redis.
+    SharedHit,
     /// Forwarded, and it may change something.
     Write,
 }
@@ -46,6 +48,7 @@ impl Route {
         Self::Coalesced,
         Self::Hit,
         Self::Miss,
+        Self::SharedHit,
         Self::Write,
     ];
 
@@ -57,6 +60,7 @@ impl Route {
             Self::Coalesced => "coalesced",
             Self::Hit => "hit",
             Self::Miss => "miss",
+            Self::SharedHit => "shared_hit",
             Self::Write => "write",
         }
     }

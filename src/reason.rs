@@ -48,6 +48,8 @@ reasons! {
     MovingDate = "moving_date",
     /// Several statements in one text.
     MultiStatement = "multi_statement",
+    /// In a fleet: this instance may not serve from its cache until the others are sure to tell it of changes.
+    NoLease = "no_lease",
     /// Not a read: it writes, changes the session, or is a utility statement.
     NotARead = "not_a_read",
     /// A sequence or another relation whose state is not that of a table.

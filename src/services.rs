@@ -3,6 +3,7 @@
 pub mod users;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +20,7 @@ use crate::freshness::flight::Flights;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::Slot;
 use crate::observe::Metrics;
+use crate::shared::Shared;
 use crate::protocol::startup;
 use crate::upstream::connection::{Baseline, DatabaseId};
 use crate::upstream::pools::Pools;
@@ -40,6 +42,8 @@ pub struct Services {
     pub flights: Arc<Flights>,
     /// The results.
     pub cache: Cache,
+    /// The results that other instances share, and these instances.
+    pub shared: Option<Arc<Shared>>,
     /// The servers.
     pub servers: Servers,
     /// The server connections.
@@ -70,12 +74,16 @@ pub struct Context {
 
 impl Services {
     /// The parts of a proxy that serves nobody yet.
-    #[must_use]
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// When the shared tier cannot be what the configuration says.
+    pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Arc<Self>> {
         let config = Arc::new(config);
         let freshness = Freshness::new(config.cache.version_slots);
         let servers = Servers::new(&config);
-        Arc::new(Self {
+        let shared = Shared::new(&config, &freshness, servers.all().len() == 1);
+        Ok(Arc::new(Self {
+            shared: shared.map_err(io::Error::other)?,
             users: Users::new(config.auth.clone(), servers.all().len()),
             servers,
             flights: Flights::new(),
@@ -93,7 +101,7 @@ impl Services {
             config,
             metrics,
             freshness,
-        })
+        }))
     }
 
     /// A database that a session has been connected to, on this route.

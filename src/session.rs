@@ -22,6 +22,7 @@ mod relay;
 mod revise;
 mod sequences;
 mod settings;
+mod shared;
 mod simple;
 mod transaction;
 
@@ -125,6 +126,9 @@ pub struct Session {
     skip_to_sync: bool,
     leaving: bool,
 
+    /// What its answers depend on beside the statement, for other instances: of this context and server.
+    fingerprint: Option<(ContextId, u64, [u8; 32])>,
+
     /// The cache key of the request at hand.
     key: Vec<u8>,
     /// What goes to the server next.
@@ -208,6 +212,7 @@ impl Session {
             unfinished: Effects::default(),
             skip_to_sync: false,
             leaving: false,
+            fingerprint: None,
             key: Vec::new(),
             to_server: Vec::new(),
         }

@@ -32,6 +32,7 @@ const LAYERS: &[&[&str]] = &[
     &["clients"],
     &["database"],
     &["upstream"],
+    &["shared"],
     &["cache", "catalog"],
     &["freshness", "observe"],
     &["analysis", "auth", "protocol", "transport"],

@@ -20,6 +20,8 @@ pub struct Stats {
     pub cache: CacheSize,
     /// How sure the cache is of seeing writes.
     pub freshness: Freshness,
+    /// The shared tier and the fleet, if there is one.
+    pub shared: Option<crate::shared::Report>,
 }
 
 /// Client connections.
@@ -87,6 +89,8 @@ pub(super) struct StatsPage<'a> {
     pools: &'a [Pool],
     cache: CachePage,
     freshness: FreshnessPage<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<&'a crate::shared::Report>,
     bypass: BTreeMap<&'static str, u64>,
     counters: BTreeMap<&'static str, u64>,
     latency: BTreeMap<&'static str, Summary>,
@@ -97,6 +101,7 @@ struct CachePage {
     #[serde(flatten)]
     size: CacheSize,
     hits: u64,
+    shared_hits: u64,
     coalesced: u64,
     misses: u64,
     bypasses: u64,
@@ -130,6 +135,7 @@ pub(super) fn page<'a>(stats: &'a Stats, metrics: &Metrics) -> StatsPage<'a> {
             invalidations: metrics.count(Counter::Invalidations),
             windows_rolled_back: metrics.count(Counter::WindowsRolledBack),
         },
+        shared: stats.shared.as_ref(),
         bypass: Reason::ALL
             .iter()
             .map(|reason| (reason.as_str(), metrics.bypasses(*reason)))
@@ -149,10 +155,13 @@ fn cache(size: CacheSize, count: impl Fn(Route) -> u64) -> CachePage {
         count(Route::Miss),
     );
     let (bypasses, writes) = (count(Route::Bypass), count(Route::Write));
-    let (saved, cacheable) = (hits + coalesced, hits + coalesced + misses);
+    let shared_hits = count(Route::SharedHit);
+    let saved = hits + coalesced + shared_hits;
+    let cacheable = saved + misses;
     CachePage {
         size,
         hits,
+        shared_hits,
         coalesced,
         misses,
         bypasses,
@@ -213,6 +222,7 @@ pub(super) fn sample() -> Stats {
             orphan_windows: 0,
             coverage: "writes through pgkeel only".into(),
         },
+        shared: None,
     }
 }
 

@@ -108,6 +108,7 @@ impl Source for Report {
                 orphan_windows: windows.orphans,
                 coverage: COVERAGE.into(),
             },
+            shared: services.shared.as_ref().map(|shared| shared.report()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every key of the configuration, once: its name, its other sources, how it is read and how it is shown.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use toml::Value;
 
@@ -15,6 +15,7 @@ use super::{
 };
 
 /// One key.
+#[derive(Clone, Copy)]
 pub(super) struct Key {
     /// Its table in the file; empty at the top.
     pub(super) section: &'static str,
@@ -92,7 +93,11 @@ pub(super) struct TableKey {
 use Elsewhere::{Flag, Nowhere, Variable, VariableAndFlag};
 
 /// Every key, in the order of the reference file. The keys of one section stand together.
-pub(super) const KEYS: &[Key] = &[
+pub(super) static KEYS: LazyLock<Vec<Key>> =
+    LazyLock::new(|| [FIRST_KEYS, redis::KEYS, LAST_KEYS].concat());
+
+/// Those before `[redis]`.
+const FIRST_KEYS: &[Key] = &[
     Key {
         section: "",
         name: "upstream",
@@ -345,19 +350,10 @@ pub(super) const KEYS: &[Key] = &[
         set: |config, raw| put(&mut config.cache.key_prefix, key_prefix(raw)),
         show: |config| Some(Value::String(config.cache.key_prefix.clone())),
     },
-    Key {
-        section: "redis",
-        name: "url",
-        elsewhere: Variable("REDIS_URL"),
-        set: |config, raw| put(&mut config.redis.url, redis::url(raw).map(Some)),
-        show: |config| {
-            config
-                .redis
-                .url
-                .as_ref()
-                .map(|url| Value::String(redis::mask_credentials(url.expose())))
-        },
-    },
+];
+
+/// Those behind `[redis]`.
+const LAST_KEYS: &[Key] = &[
     Key {
         section: "log",
         name: "level",
@@ -445,7 +441,7 @@ mod tests {
     #[test]
     fn what_is_shown_reads_back() {
         let config = Config::default();
-        for key in KEYS {
+        for key in KEYS.iter() {
             let Some(shown) = (key.show)(&config) else {
                 continue;
             };

@@ -18,7 +18,7 @@ impl Loaded {
             text: String::new(),
         };
         let mut section = "";
-        for key in KEYS {
+        for key in KEYS.iter() {
             if key.section != section {
                 section = key.section;
                 page.section(section);

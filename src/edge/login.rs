@@ -171,6 +171,7 @@ async fn try_relay(
     services
         .freshness
         .note_postmaster(identity, connection.backend.postmaster_start);
+    services.freshness.peers().bumps_known().await;
     Ok(Welcome {
         baseline: Arc::clone(&connection.baseline),
         connection: Some(Lease::new(Box::new(connection))),

@@ -159,6 +159,9 @@ impl Tunnel {
                 let slots = [Slot::EVERYTHING, Slot::CATALOG];
                 self.window = Some(self.freshness.open(slots, Some(self.backend)));
             }
+            if let Some(window) = &mut self.window {
+                window.announced().await;
+            }
             self.server.write_all(&message).await?;
         }
         Ok(())

@@ -95,6 +95,14 @@ impl Identities {
         };
         has_restarted || merged
     }
+
+    /// The address of a server whose postmaster, at some time, started then.
+    pub(super) fn address_of(&self, start: i64) -> Option<u32> {
+        let state = self.0.lock();
+        let group = state.by_start.get(&start)?;
+        let members = &state.groups.get(*group)?.members;
+        members.first().map(|server| server.address)
+    }
 }
 
 impl State {

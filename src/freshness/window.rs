@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tokio::sync::oneshot;
 
+use super::peers::{Event, ForeignName, Peers, WindowName};
 use super::server::{Identities, Server};
 use super::words::{Slot, Words};
 
@@ -35,6 +37,7 @@ pub struct Backend {
 /// The words, and the windows whose outcome is unknown.
 pub struct Freshness {
     words: Words,
+    peers: Peers,
     orphans: Mutex<Vec<Orphan>>,
     ledger: Mutex<Ledger>,
     identities: Identities,
@@ -49,6 +52,16 @@ struct Orphan {
     number: u64,
     backend: Option<Backend>,
     slots: SmallVec<[Slot; 4]>,
+    told: Told,
+}
+
+/// What the peers know of a window.
+#[derive(Clone, Debug)]
+enum Told {
+    /// That it covers these words, if any.
+    Own(SmallVec<[Slot; 4]>),
+    /// All of it: it is theirs.
+    Foreign(ForeignName),
 }
 
 /// The windows without an outcome, as they were at one moment.
@@ -91,6 +104,7 @@ impl Freshness {
     pub fn new(slots: usize) -> Arc<Self> {
         Arc::new(Self {
             words: Words::new(slots),
+            peers: Peers::none(),
             orphans: Mutex::new(Vec::new()),
             ledger: Mutex::new(Ledger::default()),
             identities: Identities::default(),
@@ -106,11 +120,42 @@ impl Freshness {
         &self.words
     }
 
+    /// The instances that share the words.
+    #[must_use]
+    pub const fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Voids everything, here and at every peer: history may have been lost.
+    pub fn bump_everything(&self) {
+        self.words.bump_everything();
+        self.peers.note_bump();
+    }
+
     /// Opens a window over `slots` for a change that `backend` is about to be sent.
     pub fn open(
         self: &Arc<Self>,
         slots: impl IntoIterator<Item = Slot>,
         backend: Option<Backend>,
+    ) -> Window {
+        self.open_as(slots, backend, Told::Own(SmallVec::new()))
+    }
+
+    /// Opens a window that another instance has opened.
+    pub fn open_foreign(
+        self: &Arc<Self>,
+        slots: impl IntoIterator<Item = Slot>,
+        backend: Option<Backend>,
+        name: ForeignName,
+    ) -> Window {
+        self.open_as(slots, backend, Told::Foreign(name))
+    }
+
+    fn open_as(
+        self: &Arc<Self>,
+        slots: impl IntoIterator<Item = Slot>,
+        backend: Option<Backend>,
+        told: Told,
     ) -> Window {
         let mut slots: SmallVec<[Slot; 4]> = slots.into_iter().collect();
         slots.sort_unstable();
@@ -131,6 +176,7 @@ impl Freshness {
             freshness: Arc::clone(self),
             slots,
             backend,
+            told,
         }
     }
 
@@ -139,8 +185,14 @@ impl Freshness {
     /// lost what it had already shown.
     pub fn note_postmaster(&self, server: &Arc<Server>, start: i64) {
         if self.identities.note(server, start) {
-            self.words.bump_everything();
+            self.bump_everything();
         }
+    }
+
+    /// The address, by number, of the server whose postmaster started then, if one has said so.
+    #[must_use]
+    pub fn address_of(&self, postmaster_start: i64) -> Option<u32> {
+        self.identities.address_of(postmaster_start)
     }
 
     /// The numbers so far.
@@ -174,8 +226,62 @@ impl Freshness {
             let gone = known.0.contains_key(&orphan.number) && is_gone(orphan.backend);
             if gone {
                 self.close(orphan.number, &orphan.slots, Outcome::Committed);
+                self.tell_closed(orphan.number, &orphan.slots, Outcome::Committed, &orphan.told);
             }
             !gone
+        });
+    }
+
+    /// Closes the orphans of a name, of which its owner, or another peer, has said how they ended.
+    pub fn close_foreign_orphans(&self, is_closed: impl Fn(&str) -> bool, outcome: Outcome) {
+        let mut orphans = self.orphans.lock();
+        orphans.retain(|orphan| {
+            let closed = matches!(&orphan.told, Told::Foreign(name) if is_closed(name));
+            if closed {
+                self.close(orphan.number, &orphan.slots, outcome);
+            }
+            !closed
+        });
+    }
+
+    /// The foreign windows whose owners are gone, with what they cover and for whom.
+    #[must_use]
+    pub fn foreign_orphans(&self) -> Vec<(ForeignName, SmallVec<[Slot; 4]>, Option<Backend>)> {
+        let orphans = self.orphans.lock();
+        let foreign = orphans.iter().filter_map(|orphan| match &orphan.told {
+            Told::Foreign(name) => {
+                Some((Arc::clone(name), orphan.slots.clone(), orphan.backend))
+            }
+            Told::Own(_) => None,
+        });
+        foreign.collect()
+    }
+
+    /// Is this one of them?
+    #[must_use]
+    pub fn has_foreign_orphan(&self, name: &str) -> bool {
+        let orphans = self.orphans.lock();
+        let is_it = |orphan: &Orphan| matches!(&orphan.told, Told::Foreign(known) if **known == *name);
+        orphans.iter().any(is_it)
+    }
+
+    fn tell_closed(&self, number: u64, slots: &[Slot], outcome: Outcome, told: &Told) {
+        if !self.peers.has_any() {
+            return;
+        }
+        let changed_catalog = slots.contains(&Slot::CATALOG) && outcome == Outcome::Committed;
+        let (name, late) = match told {
+            Told::Own(known) => {
+                let late = slots.iter().filter(|slot| !known.contains(slot));
+                (WindowName::Own(number), late.copied().collect())
+            }
+            Told::Foreign(name) => (WindowName::Foreign(Arc::clone(name)), Vec::new()),
+        };
+        self.peers.tell(Event::Closed {
+            name,
+            outcome,
+            late,
+            changed_catalog,
         });
     }
 
@@ -239,9 +345,42 @@ pub struct Window {
     freshness: Arc<Freshness>,
     slots: SmallVec<[Slot; 4]>,
     backend: Option<Backend>,
+    told: Told,
 }
 
 impl Window {
+    /// Waits until no peer serves anything older than what the window covers now. To be called before the change
+    /// is sent. If the caller goes away meanwhile, the window is as it was: open, and to be closed.
+    pub async fn announced(&mut self) {
+        let Told::Own(known) = &mut self.told else {
+            return;
+        };
+        if !self.freshness.peers.has_any() || *known == self.slots {
+            return;
+        }
+        known.clone_from(&self.slots);
+        let (done, known_to_all) = oneshot::channel();
+        self.freshness.peers.tell(Event::Opened {
+            number: self.number,
+            slots: self.slots.to_vec(),
+            backend: self.backend,
+            done,
+        });
+        let _ = known_to_all.await;
+    }
+
+    /// The words it covers.
+    #[must_use]
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Who carries the change out.
+    #[must_use]
+    pub const fn backend(&self) -> Option<Backend> {
+        self.backend
+    }
+
     /// Opens the window over more slots, for what is sent behind the change it was opened for.
     pub fn extend(&mut self, slots: impl IntoIterator<Item = Slot>) {
         for slot in slots {
@@ -256,6 +395,10 @@ impl Window {
     pub fn close(mut self, outcome: Outcome) {
         let slots = std::mem::take(&mut self.slots);
         self.freshness.close(self.number, &slots, outcome);
+        if let Told::Own(_) = self.told {
+            self.freshness
+                .tell_closed(self.number, &slots, outcome, &self.told);
+        }
     }
 }
 
@@ -267,6 +410,7 @@ impl Drop for Window {
                 number: self.number,
                 backend: self.backend,
                 slots,
+                told: self.told.clone(),
             });
         }
     }

@@ -29,6 +29,12 @@ impl Slot {
     /// The word that every catalog snapshot depends on.
     pub const CATALOG: Self = Self(1);
     const FIXED: u64 = 2;
+
+    /// Its number, the same in every instance whose array is as long.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// A word as it was read while no window was open on it.
@@ -36,6 +42,14 @@ impl Slot {
 pub struct Stamp {
     slot: Slot,
     word: u64,
+}
+
+impl Stamp {
+    /// The slot of its word.
+    #[must_use]
+    pub const fn slot(self) -> Slot {
+        self.slot
+    }
 }
 
 /// The array of words.
@@ -61,12 +75,40 @@ impl Words {
         match tag {
             Tag::Everything => Slot::EVERYTHING,
             Tag::Catalog => Slot::CATALOG,
-            Tag::Table { .. } => {
-                let rest = self.words.len() as u64 - Slot::FIXED;
-                let index = Slot::FIXED + self.hasher.hash_one(tag) % rest;
-                Slot(u32::try_from(index).expect("the array has fewer than 2^32 words"))
+            Tag::Table { .. } => self.place(self.hasher.hash_one(tag)),
+            Tag::SharedTable {
+                system,
+                database,
+                oid,
+            } => {
+                let table = u64::from(database) << 32 | u64::from(oid);
+                self.place(mix(mix(system) ^ table))
             }
         }
+    }
+
+    fn place(&self, hash: u64) -> Slot {
+        let rest = self.words.len() as u64 - Slot::FIXED;
+        let index = Slot::FIXED + hash % rest;
+        Slot(u32::try_from(index).expect("the array has fewer than 2^32 words"))
+    }
+
+    /// The slot of this number, if there is one.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Option<Slot> {
+        ((number as usize) < self.words.len()).then_some(Slot(number))
+    }
+
+    /// How many words there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Never: there are at least four words.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
     }
 
     /// The slot's stamp, or `None` while a window is open on it.
@@ -105,14 +147,26 @@ impl Words {
 
     /// Voids every stamp ever taken: history may have been lost.
     pub fn bump_everything(&self) {
-        for slot in [Slot::EVERYTHING, Slot::CATALOG] {
-            self.word(slot).fetch_add(VERSION_ONE, Ordering::SeqCst);
-        }
+        self.bump(Slot::EVERYTHING);
+        self.bump(Slot::CATALOG);
+    }
+
+    /// Voids every stamp of one word.
+    pub fn bump(&self, slot: Slot) {
+        self.word(slot).fetch_add(VERSION_ONE, Ordering::SeqCst);
     }
 
     fn word(&self, slot: Slot) -> &AtomicU64 {
         &self.words[slot.0 as usize]
     }
+}
+
+/// The finalizer of splitmix64: the same in every process and every release.
+const fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
 }
 
 #[cfg(test)]
@@ -174,5 +228,20 @@ mod tests {
             });
             assert!(slot != Slot::EVERYTHING && slot != Slot::CATALOG);
         }
+    }
+
+    #[test]
+    fn every_instance_of_a_fleet_puts_a_table_in_the_same_place() {
+        let tag = |oid| Tag::SharedTable {
+            system: 7_300_000_000_000_000_001,
+            database: 16_384,
+            oid,
+        };
+        let (a, b) = (Words::new(1 << 20), Words::new(1 << 20));
+        assert_eq!(a.slot(tag(16_385)), b.slot(tag(16_385)));
+        // Written down, so that a release that would place it elsewhere is noticed.
+        assert_eq!(a.slot(tag(16_385)).number(), 0);
+        let slots: std::collections::BTreeSet<Slot> = (0..1000).map(|oid| a.slot(tag(oid))).collect();
+        assert!(slots.len() > 990, "{} of 1000", slots.len());
     }
 }

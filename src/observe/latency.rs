@@ -42,8 +42,16 @@ pub struct Summary {
     pub max_us: u64,
 }
 
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Latency {
-    pub(super) fn new() -> Self {
+    /// Nothing recorded yet.
+    #[must_use]
+    pub fn new() -> Self {
         let histogram = Histogram::new_with_bounds(SHORTEST, LONGEST, DIGITS)
             .expect("the bounds and the digits are constants that a histogram can have");
         Self {
@@ -52,8 +60,8 @@ impl Latency {
         }
     }
 
-    /// Never allocates: the histogram has all its buckets, and what lies beyond them counts in the last.
-    pub(super) fn record(&mut self, elapsed: Duration) {
+    /// Records one. Never allocates: the histogram has all its buckets, and what lies beyond them counts in the last.
+    pub fn record(&mut self, elapsed: Duration) {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.histogram
             .saturating_record(micros.clamp(SHORTEST, LONGEST));

@@ -92,6 +92,7 @@ impl Session {
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
         self.open_window(effects, part);
+        self.announce_window(effects).await;
         let is_whole = !self.pipeline_open;
         let (pins, untracked) = (self.pins, self.untracked);
         let touched = self.touched.clone();
@@ -188,6 +189,22 @@ impl Session {
             self.pin(SessionEffects::of(&[SessionEffect::Temporary]));
         }
         Ok(())
+    }
+
+    /// Waits until the peers hold the window's words open, too. What they have told of meanwhile may have made it
+    /// wider.
+    async fn announce_window(&mut self, effects: &Effects) {
+        if !self.services.freshness.peers().has_any() {
+            return;
+        }
+        for _ in 0..2 {
+            let server = self.server.as_mut().expect("still attached");
+            let Some(window) = &mut server.window else {
+                return;
+            };
+            window.announced().await;
+            self.widen_if_outdated(effects);
+        }
     }
 
     /// The catalog has changed since it was found out what a request may change: then it may change

@@ -54,7 +54,7 @@ impl Session {
         };
         if lost {
             // A server that is gone may have lost what it had already shown (asynchronous commits).
-            self.services.freshness.words().bump_everything();
+            self.services.freshness.bump_everything();
         }
         self.judge_late();
         let remains = match self.pins {

@@ -124,6 +124,12 @@ impl Session {
                     self.write_ready();
                     return Ok(());
                 }
+                Found::Shared(entry) => {
+                    self.replay_unit(&unit, meaning, &entry, Route::SharedHit, started)
+                        .await?;
+                    self.write_ready();
+                    return Ok(());
+                }
                 Found::Fill(found) => fill = Some(found),
                 Found::Forward(why) => reason = why,
             }
@@ -198,7 +204,7 @@ impl Session {
         }
         let plan = self.database.plan(statement);
         key::extended(&mut self.key, self.context, statement.id(), unit.bind.tail);
-        self.find(&plan, unit.shape).await
+        self.find(statement, &plan, unit.shape).await
     }
 
     /// Answers a unit that is transaction control, if the server need not hear of it. A BEGIN is not kept back

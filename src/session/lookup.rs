@@ -8,11 +8,12 @@ use super::{End, Session};
 use crate::cache::deadline;
 use crate::cache::entry::Entry;
 use crate::config::Ttl;
-use crate::database::statement::{Plan, ReadPlan};
+use crate::database::statement::{Plan, ReadPlan, Statement};
 use crate::freshness::flight::{Boarding, Leader};
 use crate::freshness::words::Stamp;
 use crate::observe::Counter;
 use crate::reason::Reason;
+use crate::shared::Destination;
 
 /// How long a miss waits for another: a leader may be held up by a client that does not read.
 const FLIGHT_LIMIT: Duration = Duration::from_secs(1);
@@ -21,6 +22,8 @@ const FLIGHT_LIMIT: Duration = Duration::from_secs(1);
 pub(super) enum Found {
     /// Another session has just fetched it.
     Coalesced(Arc<Entry>),
+    /// Another instance has fetched it.
+    Shared(Arc<Entry>),
     /// Ask the server, and keep the result.
     Fill(Fill),
     /// Ask the server, for this reason only.
@@ -32,6 +35,8 @@ pub(super) struct Fill {
     key: Box<[u8]>,
     stamps: Arc<[Stamp]>,
     ttl: Ttl,
+    /// Where other instances are to find it.
+    shared: Option<Destination>,
     pub(super) recording: Recording,
 }
 
@@ -72,30 +77,45 @@ impl Session {
 
     /// The entry of the key that stands in `self.key`, if it may be served.
     pub(super) fn hit(&self, shape: Shape) -> Option<Arc<Entry>> {
-        let words = self.services.freshness.words();
+        let (freshness, now) = (&self.services.freshness, Instant::now());
+        if !freshness.peers().may_serve(now) {
+            return None;
+        }
         self.services
             .cache
-            .lookup(&self.key, words, Instant::now())
+            .lookup(&self.key, freshness.words(), now)
             .filter(|entry| shape.fits(entry))
     }
 
     /// Decides what a read that was not in the cache does. `self.key` is its key.
-    pub(super) async fn find(&mut self, plan: &Plan, shape: Shape) -> Result<Found, End> {
+    pub(super) async fn find(
+        &mut self,
+        statement: &Statement,
+        plan: &Plan,
+        shape: Shape,
+    ) -> Result<Found, End> {
         let read = match &plan.read {
             Ok(read) => read,
             Err(reason) => return Ok(Found::Forward(*reason)),
         };
+        let peers = self.services.freshness.peers();
+        if !peers.may_serve(Instant::now()) {
+            return Ok(Found::Forward(Reason::NoLease));
+        }
+        // Before the stamps: a result must not seem to know of more than it does.
+        let ticket = self.ticket();
         let words = self.services.freshness.words();
         let Some(stamps) = read.stamps(words) else {
             return Ok(Found::Forward(Reason::ChangeUnderWay));
         };
         if self.server.is_some() {
             // In a transaction, or pinned: a cancel request goes to the server and would not end the wait.
-            return Ok(Found::Fill(self.fill(read, stamps, None)));
+            return Ok(self.find_shared(ticket, statement, read, stamps, None, shape).await);
         }
         let mut landed = match self.services.flights.board(&self.key, &stamps, words) {
             Boarding::Lead(leader) => {
-                return Ok(Found::Fill(self.fill(read, stamps, Some(leader))));
+                let leader = Some(leader);
+                return Ok(self.find_shared(ticket, statement, read, stamps, leader, shape).await);
             }
             Boarding::Wait(landed) => landed,
         };
@@ -115,15 +135,22 @@ impl Session {
         Ok(read
             .stamps(self.services.freshness.words())
             .map_or(Found::Forward(Reason::ChangeUnderWay), |stamps| {
-                Found::Fill(self.fill(read, stamps, None))
+                Found::Fill(self.fill(read, stamps, None, None))
             }))
     }
 
-    fn fill(&self, read: &ReadPlan, stamps: Arc<[Stamp]>, leader: Option<Leader>) -> Fill {
+    pub(super) fn fill(
+        &self,
+        read: &ReadPlan,
+        stamps: Arc<[Stamp]>,
+        leader: Option<Leader>,
+        shared: Option<Destination>,
+    ) -> Fill {
         Fill {
             key: self.key.as_slice().into(),
             stamps,
             ttl: read.ttl,
+            shared,
             recording: Recording::new(self.services.config.cache.result_max_bytes, leader),
         }
     }
@@ -139,14 +166,15 @@ impl Session {
                     (*fill.stamps).into(),
                     ends,
                 );
-                if self
-                    .services
-                    .cache
-                    .fill(fill.key, entry, self.services.freshness.words())
-                {
-                    Counter::Fills
-                } else {
-                    Counter::FillsRejected
+                let words = self.services.freshness.words();
+                match self.services.cache.fill(fill.key, entry, words) {
+                    Some(entry) => {
+                        if let (Some(shared), Some(to)) = (&self.services.shared, fill.shared) {
+                            shared.keep(to, &entry, recorded.rows_at, ends);
+                        }
+                        Counter::Fills
+                    }
+                    None => Counter::FillsRejected,
                 }
             }
             Err(Unrecorded::TooLarge) => Counter::ResultsTooLarge,

@@ -123,6 +123,16 @@ pub(super) fn context(
     baseline: &Baseline,
     changes: &Changes,
 ) -> ContextId {
+    services.context(whole_context(database, pool, baseline, changes))
+}
+
+/// Everything that a session's answers depend on beside the statement.
+pub(super) fn whole_context(
+    database: &Database,
+    pool: &Pool,
+    baseline: &Baseline,
+    changes: &Changes,
+) -> Context {
     let matters = |name: &[u8]| !WITHOUT_INFLUENCE.contains(&name);
     let mut startup = pool.startup().parameters.clone();
     startup.retain(|(name, _)| matters(name));
@@ -132,10 +142,10 @@ pub(super) fn context(
     Arc::make_mut(&mut baseline.parameters).retain(|name, _| matters(name));
     let mut changes = changes.clone();
     changes.retain(|name, _| matters(name.as_bytes()));
-    services.context(Context {
+    Context {
         database: database.number(),
         startup,
         baseline,
         changes,
-    })
+    }
 }

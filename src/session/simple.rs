@@ -74,8 +74,9 @@ impl Session {
                 .bypass_query(&bytes, &statement, &plan, reason, started)
                 .await;
         }
-        match self.find(&plan, Shape::Described).await? {
+        match self.find(&statement, &plan, Shape::Described).await? {
             Found::Coalesced(entry) => self.replay(&entry, Route::Coalesced, started).await,
+            Found::Shared(entry) => self.replay(&entry, Route::SharedHit, started).await,
             Found::Forward(reason) => {
                 self.bypass_query(&bytes, &statement, &plan, reason, started)
                     .await

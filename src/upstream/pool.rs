@@ -378,6 +378,7 @@ impl Pool {
             let start = connection.backend.postmaster_start;
             self.freshness
                 .note_postmaster(&self.route.server.identity, start);
+            self.freshness.peers().bumps_known().await;
         }
         connected
     }
@@ -400,13 +401,13 @@ impl Pool {
             Health::Alive => true,
             Health::Dead(farewell) => {
                 if farewell.may_lose_history() {
-                    self.freshness.words().bump_everything();
+                    self.freshness.bump_everything();
                 }
                 false
             }
             Health::SettingsChanged => {
                 // The server's configuration was reloaded: what was read before may look different now.
-                self.freshness.words().bump_everything();
+                self.freshness.bump_everything();
                 false
             }
         }

@@ -10,6 +10,7 @@ mod copy;
 mod demo;
 mod drivers;
 mod extended_query;
+mod fleet;
 mod hits;
 mod hostile;
 mod invalidation;

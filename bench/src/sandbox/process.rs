@@ -44,18 +44,22 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// The signals we send.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Signal {
+    Continue,
     Interrupt,
     Kill,
     Quit,
+    Stop,
     Terminate,
 }
 
 impl Signal {
     const fn as_str(self) -> &'static str {
         match self {
+            Self::Continue => "CONT",
             Self::Interrupt => "INT",
             Self::Kill => "KILL",
             Self::Quit => "QUIT",
+            Self::Stop => "STOP",
             Self::Terminate => "TERM",
         }
     }

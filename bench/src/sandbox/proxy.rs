@@ -155,6 +155,22 @@ impl Proxy {
         self.process.signal(Signal::Terminate)
     }
 
+    /// Stops the proxy where it is (SIGSTOP).
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn pause(&mut self) -> anyhow::Result<()> {
+        self.process.signal(Signal::Stop)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        self.process.signal(Signal::Continue)
+    }
+
     /// Waits for the proxy's end.
     ///
     /// # Errors

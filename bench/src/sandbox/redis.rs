@@ -22,6 +22,8 @@ const ATTEMPTS: usize = 3;
 pub struct Redis {
     process: Option<Process>,
     port: u16,
+    /// More arguments.
+    arguments: Vec<String>,
     directory: TempDir,
 }
 
@@ -31,10 +33,19 @@ impl Redis {
     /// # Errors
     /// When `redis-server` is not installed or does not start; the message holds its log.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a server with more arguments, such as `--requirepass secret`.
+    ///
+    /// # Errors
+    /// As [`Redis::start`].
+    pub async fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("pgkeel-redis-").tempdir()?;
         let mut redis = Self {
             process: None,
             port: port::free()?,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             directory,
         };
         for _ in 1..ATTEMPTS {
@@ -88,6 +99,44 @@ impl Redis {
         self.process = None;
     }
 
+    /// Stops the server where it is (SIGSTOP): connections stay, and nothing is answered.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn pause(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::Stop)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::Continue)
+    }
+
+    fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        match &mut self.process {
+            Some(process) => process.signal(signal),
+            None => Ok(()),
+        }
+    }
+
+    /// What `redis-cli` prints for a command.
+    ///
+    /// # Errors
+    /// When it is not installed, or fails.
+    pub fn ask(&self, command: &[&str]) -> anyhow::Result<String> {
+        let output = std::process::Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(command)
+            .output()?;
+        if !output.status.success() {
+            bail!("redis-cli: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Starts the server again after [`Redis::stop`] or [`Redis::kill`]: same port, no data.
     ///
     /// # Errors
@@ -102,6 +151,7 @@ impl Redis {
             .arg(self.port.to_string())
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(self.directory.path())
+            .args(&self.arguments)
             .current_dir(self.directory.path());
         let mut process = Process::spawn(command, ENDING, &self.log())?;
         let deadline = Instant::now() + PATIENCE;

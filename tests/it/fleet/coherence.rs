@@ -1,0 +1,1 @@
+//! The checker, with readers on one instance and writers on another.
