@@ -97,11 +97,15 @@ mod tests {
     #[test]
     fn a_commit_makes_an_entry_a_miss_and_a_rollback_does_not() {
         let (freshness, cache, now) = (Freshness::new(64), Cache::new(1 << 20), Instant::now());
-        assert!(cache.fill(
-            b"k".as_slice().into(),
-            entry(&freshness, None),
-            freshness.words()
-        ).is_some());
+        assert!(
+            cache
+                .fill(
+                    b"k".as_slice().into(),
+                    entry(&freshness, None),
+                    freshness.words()
+                )
+                .is_some()
+        );
         assert!(cache.lookup(b"k", freshness.words(), now).is_some());
 
         let window = freshness.open([Slot::EVERYTHING], None);
@@ -122,18 +126,26 @@ mod tests {
         freshness
             .open([Slot::EVERYTHING], None)
             .close(Outcome::Committed);
-        assert!(cache.fill(b"k".as_slice().into(), late, freshness.words()).is_none());
+        assert!(
+            cache
+                .fill(b"k".as_slice().into(), late, freshness.words())
+                .is_none()
+        );
     }
 
     #[test]
     fn an_entry_ends_with_its_time() {
         let (freshness, cache, now) = (Freshness::new(64), Cache::new(1 << 20), Instant::now());
         let ends = deadline(now, Ttl::After(Duration::from_secs(5)));
-        assert!(cache.fill(
-            b"k".as_slice().into(),
-            entry(&freshness, ends),
-            freshness.words()
-        ).is_some());
+        assert!(
+            cache
+                .fill(
+                    b"k".as_slice().into(),
+                    entry(&freshness, ends),
+                    freshness.words()
+                )
+                .is_some()
+        );
         assert!(
             cache
                 .lookup(b"k", freshness.words(), now + Duration::from_secs(4))

@@ -20,8 +20,8 @@ use crate::freshness::flight::Flights;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::Slot;
 use crate::observe::Metrics;
-use crate::shared::Shared;
 use crate::protocol::startup;
+use crate::shared::Shared;
 use crate::upstream::connection::{Baseline, DatabaseId};
 use crate::upstream::pools::Pools;
 use crate::upstream::server::{Route, Servers};
@@ -127,6 +127,16 @@ impl Services {
     #[must_use]
     pub fn databases(&self) -> Vec<Arc<Database>> {
         self.databases.lock().values().cloned().collect()
+    }
+
+    /// What the commit of a prepared transaction will change. In a fleet another instance may have ended it and
+    /// prepared another under its name, so that is not known.
+    #[must_use]
+    pub fn writes_of_prepared(&self, server: u32, gid: &str) -> Box<[Slot]> {
+        if self.shared.is_some() {
+            return [Slot::EVERYTHING, Slot::CATALOG].into();
+        }
+        self.prepared_transactions.writes(server, gid)
     }
 
     /// The number of a context: the same for equal ones, never the same for different ones.

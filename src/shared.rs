@@ -26,6 +26,7 @@ mod link;
 mod message;
 mod numbers;
 mod script;
+mod store;
 mod tier;
 mod versions;
 
@@ -45,8 +46,8 @@ use fleet::{Fleet, Terms};
 use link::{Names, Place};
 use numbers::Numbers;
 pub use numbers::Report;
-use tier::{Fills, Tier};
 pub use tier::{Destination, Hit};
+use tier::{Fills, Tier};
 use versions::Versions;
 
 /// The tier that is shared, and the fleet that shares it.
@@ -115,11 +116,21 @@ impl Shared {
         let id = if redis.instance.is_empty() {
             random_name()
         } else {
-            format!("{}.{}", redis.instance.replace([':', ' '], "_"), random_name())
+            format!(
+                "{}.{}",
+                redis.instance.replace([':', ' '], "_"),
+                random_name()
+            )
         };
         let stop = CancellationToken::new();
         let driver = Driver {
-            fleet: Fleet::new(Arc::clone(freshness), versions, Arc::clone(&numbers), terms, id),
+            fleet: Fleet::new(
+                Arc::clone(freshness),
+                versions,
+                Arc::clone(&numbers),
+                terms,
+                id,
+            ),
             events,
             place: Arc::clone(&place),
             names,

@@ -10,11 +10,13 @@ mod postgres;
 mod process;
 mod proxy;
 mod redis;
+mod redis_groups;
 mod template;
 
 pub use postgres::{Postgres, PostgresBuilder};
 pub use proxy::{Proxy, ProxyOptions};
 pub use redis::Redis;
+pub use redis_groups::{RedisCluster, RedisSentinel};
 pub use template::Auth;
 
 use tokio_postgres::{Client, NoTls};

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a family is written whole, its HELP and TYPE lines before its samples, as the format demands.
 
+mod shared;
+
 use std::{
     fmt::{Display, Write},
     time::Duration,
@@ -39,6 +41,9 @@ pub(super) fn page(stats: &Stats, metrics: &Metrics) -> String {
     latencies(&mut page, metrics);
     counters(&mut page, metrics);
     gauges(&mut page, stats);
+    if let Some(report) = &stats.shared {
+        shared::shared(&mut page, report);
+    }
     pools(&mut page, &stats.pools);
     page.text
 }

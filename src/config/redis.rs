@@ -352,7 +352,10 @@ mod tests {
     fn keys_are_one_or_two_of_32_bytes() {
         let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         assert_eq!(parse_keys(key), Ok(vec![[0; 32]]));
-        assert_eq!(parse_keys(&format!("{key}\n{key}\n")).map(|keys| keys.len()), Ok(2));
+        assert_eq!(
+            parse_keys(&format!("{key}\n{key}\n")).map(|keys| keys.len()),
+            Ok(2)
+        );
         for bad in ["", "AAAA", "not base64", &[key, key, key].join(",")] {
             assert!(parse_keys(bad).is_err(), "{bad}");
         }

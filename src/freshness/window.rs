@@ -226,7 +226,12 @@ impl Freshness {
             let gone = known.0.contains_key(&orphan.number) && is_gone(orphan.backend);
             if gone {
                 self.close(orphan.number, &orphan.slots, Outcome::Committed);
-                self.tell_closed(orphan.number, &orphan.slots, Outcome::Committed, &orphan.told);
+                self.tell_closed(
+                    orphan.number,
+                    &orphan.slots,
+                    Outcome::Committed,
+                    &orphan.told,
+                );
             }
             !gone
         });
@@ -249,9 +254,7 @@ impl Freshness {
     pub fn foreign_orphans(&self) -> Vec<(ForeignName, SmallVec<[Slot; 4]>, Option<Backend>)> {
         let orphans = self.orphans.lock();
         let foreign = orphans.iter().filter_map(|orphan| match &orphan.told {
-            Told::Foreign(name) => {
-                Some((Arc::clone(name), orphan.slots.clone(), orphan.backend))
-            }
+            Told::Foreign(name) => Some((Arc::clone(name), orphan.slots.clone(), orphan.backend)),
             Told::Own(_) => None,
         });
         foreign.collect()
@@ -261,7 +264,8 @@ impl Freshness {
     #[must_use]
     pub fn has_foreign_orphan(&self, name: &str) -> bool {
         let orphans = self.orphans.lock();
-        let is_it = |orphan: &Orphan| matches!(&orphan.told, Told::Foreign(known) if **known == *name);
+        let is_it =
+            |orphan: &Orphan| matches!(&orphan.told, Told::Foreign(known) if **known == *name);
         orphans.iter().any(is_it)
     }
 

@@ -150,9 +150,9 @@ impl Session {
     /// Opens the window over everything that a request may make visible, and remembers what it may change.
     fn open_window(&mut self, effects: &Effects, part: &Effects) {
         let (services, server) = (&self.services, self.kind.baseline.database.server);
-        let mut exposed = self.transaction.exposes(effects, |gid| {
-            services.prepared_transactions.writes(server, gid)
-        });
+        let mut exposed = self
+            .transaction
+            .exposes(effects, |gid| services.writes_of_prepared(server, gid));
         if effects.session.contains(SessionEffect::UnknownCode) {
             // Code may commit by itself, over a connection of its own.
             transaction::merge(&mut exposed, &effects.writes);

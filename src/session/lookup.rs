@@ -110,12 +110,16 @@ impl Session {
         };
         if self.server.is_some() {
             // In a transaction, or pinned: a cancel request goes to the server and would not end the wait.
-            return Ok(self.find_shared(ticket, statement, read, stamps, None, shape).await);
+            return Ok(self
+                .find_shared(ticket, statement, read, stamps, None, shape)
+                .await);
         }
         let mut landed = match self.services.flights.board(&self.key, &stamps, words) {
             Boarding::Lead(leader) => {
                 let leader = Some(leader);
-                return Ok(self.find_shared(ticket, statement, read, stamps, leader, shape).await);
+                return Ok(self
+                    .find_shared(ticket, statement, read, stamps, leader, shape)
+                    .await);
             }
             Boarding::Wait(landed) => landed,
         };

@@ -100,8 +100,11 @@ impl Driver {
         let limit = self.lease / 2;
         loop {
             let began = Instant::now();
-            let (place, names, id) =
-                (Arc::clone(&self.place), self.names.clone(), self.fleet.id.clone());
+            let (place, names, id) = (
+                Arc::clone(&self.place),
+                self.names.clone(),
+                self.fleet.id.clone(),
+            );
             let opening = async move { Link::open(&place, &names, &id, limit).await };
             tokio::pin!(opening);
             let opened = loop {
@@ -148,7 +151,8 @@ impl Driver {
         let joined = link.join(joining, self.lease / 2).await?;
         // What happens between here and there waits in the channels.
         let parts = (&*joined.state, &*joined.members, &*joined.words);
-        self.fleet.on_joined(joined.seq, parts, (sent, Instant::now()))?;
+        self.fleet
+            .on_joined(joined.seq, parts, (sent, Instant::now()))?;
         self.numbers.note_linked(true);
         if std::mem::take(&mut self.is_loss_told) {
             tracing::info!(url = self.url, "Redis can be used again");
@@ -254,9 +258,14 @@ impl Driver {
                 return Err(Over::Resync);
             }
         };
-        let silent = self.fleet.on_stepped(step, (seq, &members), Instant::now())?;
+        let silent = self
+            .fleet
+            .on_stepped(step, (seq, &members), Instant::now())?;
         if let Some((id, sign)) = silent.filter(|_| under_way.expel.is_none()) {
-            tracing::debug!(instance = id, "an instance is silent for longer than its lease");
+            tracing::debug!(
+                instance = id,
+                "an instance is silent for longer than its lease"
+            );
             let message = self.fleet.expulsion(&id);
             let epoch = self.fleet.epoch();
             let expelling = link.expel(epoch, (&id, &sign), &message, self.lease / 2);
@@ -284,7 +293,9 @@ impl Driver {
                     ..
                 } => {
                     let named = arguments.with("c").with(window);
-                    named.with(if *catalog { "1" } else { "0" }).with_slots(late)
+                    named
+                        .with(if *catalog { "1" } else { "0" })
+                        .with_slots(late)
                 }
                 Act::Bump => arguments.with("b"),
                 Act::Leave => arguments.with("l"),

@@ -112,7 +112,12 @@ impl Keys {
         if !self.ciphers.is_empty() {
             flags |= ENCRYPTED;
         }
-        let body = body(address, letter, bytes.len(), packed.as_deref().unwrap_or(bytes));
+        let body = body(
+            address,
+            letter,
+            bytes.len(),
+            packed.as_deref().unwrap_or(bytes),
+        );
         let header = [VERSION, flags];
         let mut value = header.to_vec();
         match self.ciphers.first() {
@@ -300,7 +305,11 @@ mod tests {
                 let mut changed = value.clone();
                 changed[at] ^= 1;
                 assert_eq!(keys.open(&address, &changed, 1 << 20), None, "byte {at}");
-                assert_eq!(keys.open(&address, &value[..at], 1 << 20), None, "cut at {at}");
+                assert_eq!(
+                    keys.open(&address, &value[..at], 1 << 20),
+                    None,
+                    "cut at {at}"
+                );
             }
         }
     }
@@ -315,7 +324,11 @@ mod tests {
         let (address, value) = sealed(&both, b"rows");
         assert_eq!(new.open(&address, &value, 100), read(b"rows"));
         let (address, plain) = sealed(&Keys::new(b"s", &[]), b"rows");
-        assert_eq!(new.open(&address, &plain, 100), None, "a key demands encryption");
+        assert_eq!(
+            new.open(&address, &plain, 100),
+            None,
+            "a key demands encryption"
+        );
     }
 
     #[test]
@@ -329,7 +342,9 @@ mod tests {
             address(b"ab", Some(b"")),
             address(b"a", Some(b"b")),
             address(b"ab", Some(b"b")),
-            Keys::new(b"other", &[]).address("p:e:", &question(b"ab", None)).key,
+            Keys::new(b"other", &[])
+                .address("p:e:", &question(b"ab", None))
+                .key,
         ];
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());

@@ -239,7 +239,9 @@ impl Fleet {
             Coherence::Strict => {
                 let lease = self.terms.lease;
                 let has_run_out = now >= down_since + lease;
-                let tried = self.failed_attempt.filter(|&began| now < began + lease * 6 / 10);
+                let tried = self
+                    .failed_attempt
+                    .filter(|&began| now < began + lease * 6 / 10);
                 has_run_out && tried.is_some()
             }
         };
@@ -304,12 +306,16 @@ impl Fleet {
         let state: BTreeMap<&str, &str> = pairs(state).collect();
         let epoch = (*state.get("e").ok_or(Resync)?).to_owned();
         let secret = state.get("secret").ok_or(Resync)?;
-        let caught: u64 = state.get("caught").and_then(|text| text.parse().ok()).ok_or(Resync)?;
+        let caught: u64 = state
+            .get("caught")
+            .and_then(|text| text.parse().ok())
+            .ok_or(Resync)?;
         let is_same = epoch == self.epoch;
         self.take_over_windows(&state, caught, is_same)?;
         // What was opened and closed meanwhile, nobody has told.
         self.freshness.words().bump_everything();
-        let opened = pairs(words).filter_map(|(slot, seq)| Some((slot.parse().ok()?, seq.parse().ok()?)));
+        let opened =
+            pairs(words).filter_map(|(slot, seq)| Some((slot.parse().ok()?, seq.parse().ok()?)));
         let keys = Keys::new(secret.as_bytes(), &self.terms.encryption);
         let followed = Epoch {
             mark: epoch_mark(&epoch),
@@ -329,7 +335,9 @@ impl Fleet {
             own.is_recorded = true;
         }
         let askers = std::mem::take(&mut self.pending_askers);
-        let waiters = askers.into_iter().map(|(since, asker)| Waiter { seq, since, asker });
+        let waiters = askers
+            .into_iter()
+            .map(|(since, asker)| Waiter { seq, since, asker });
         self.waiters.extend(waiters);
         self.waiters.push(Waiter {
             seq,
@@ -350,7 +358,9 @@ impl Fleet {
     ) -> Result<(), Resync> {
         // Closes of our own that were not sent are told by what is missing from ours.
         self.pending.clear();
-        let recorded = state.iter().filter_map(|(name, record)| Some((name.strip_prefix("w:")?, record)));
+        let recorded = state
+            .iter()
+            .filter_map(|(name, record)| Some((name.strip_prefix("w:")?, record)));
         let mut there = BTreeSet::new();
         for (name, record) in recorded {
             let (opened, mut record) = Record::read(record).ok_or(Resync)?;
@@ -368,7 +378,10 @@ impl Fleet {
         let orphans = self.freshness.foreign_orphans().into_iter();
         let orphans = orphans.map(|(name, slots, backend)| (name, record(&slots, backend)));
         let known: Vec<(ForeignName, Record)> = held.chain(orphans).collect();
-        for (name, record) in known.into_iter().filter(|(name, _)| !there.contains(&**name)) {
+        for (name, record) in known
+            .into_iter()
+            .filter(|(name, _)| !there.contains(&**name))
+        {
             if is_same {
                 self.close_foreign(&name, Outcome::Committed);
             } else {
@@ -381,7 +394,10 @@ impl Fleet {
     }
 
     fn open_foreign(&mut self, name: &str, record: &Record) {
-        let slots = record.slots.iter().filter_map(|&slot| self.freshness.words().numbered(slot));
+        let slots = record
+            .slots
+            .iter()
+            .filter_map(|&slot| self.freshness.words().numbered(slot));
         match owner(name) {
             Some((id, number)) if id == self.id => {
                 if !self.own.contains_key(&number) {
@@ -408,7 +424,9 @@ impl Fleet {
         };
         let backend = record.backend.map(|process| process.backend(address_of));
         let name: ForeignName = name.into();
-        let window = self.freshness.open_foreign(slots, backend, Arc::clone(&name));
+        let window = self
+            .freshness
+            .open_foreign(slots, backend, Arc::clone(&name));
         self.foreign.insert(name, window);
     }
 
@@ -431,5 +449,6 @@ fn record(slots: &[Slot], backend: Option<Backend>) -> Record {
 
 /// Names and values, which stand one after the other.
 fn pairs(flat: &[String]) -> impl Iterator<Item = (&str, &str)> {
-    flat.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str()))
+    flat.chunks_exact(2)
+        .map(|pair| (pair[0].as_str(), pair[1].as_str()))
 }

@@ -1,14 +1,12 @@
-//! Connections to Redis: the one that the fleet is kept over, and the one that results go over.
+//! The connection to Redis that the fleet is kept over.
 //!
-//! With [`super::script`] this is all that knows the client library. A link is to one server process for as long as
+//! With [`super::script`] and [`super::store`] this is all that knows the client library. A link is to one server process for as long as
 //! it lives, and never reconnects by itself: whoever has lost it has to find out what it has missed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
@@ -54,8 +52,8 @@ pub(super) type Push = PushInfo;
 
 /// Where Redis is, and how it is spoken to.
 pub(super) struct Place {
-    infos: Vec<ConnectionInfo>,
-    mode: RedisMode,
+    pub(super) infos: Vec<ConnectionInfo>,
+    pub(super) mode: RedisMode,
     master: String,
 }
 
@@ -113,7 +111,7 @@ impl Place {
     }
 
     /// A client of the server that holds the fleet's state; of a cluster, of the first node that answers.
-    async fn client(&self) -> Result<Client, LinkError> {
+    pub(super) async fn client(&self) -> Result<Client, LinkError> {
         match self.mode {
             RedisMode::Single | RedisMode::Cluster => {
                 let mut last = None;
@@ -136,12 +134,9 @@ impl Place {
     /// The user, password and database of the first URL are those of the servers; sentinels are asked without.
     fn sentinel(&self) -> Result<SentinelClient, LinkError> {
         let addresses: Vec<_> = self.infos.iter().map(|info| info.addr().clone()).collect();
-        let mut builder = SentinelClientBuilder::new(
-            addresses,
-            self.master.clone(),
-            SentinelServerType::Master,
-        )?
-        .set_client_to_redis_protocol(ProtocolVersion::RESP3);
+        let mut builder =
+            SentinelClientBuilder::new(addresses, self.master.clone(), SentinelServerType::Master)?
+                .set_client_to_redis_protocol(ProtocolVersion::RESP3);
         if let Some(first) = self.infos.first() {
             let settings = first.redis_settings();
             builder = builder.set_client_to_redis_db(settings.db());
@@ -159,7 +154,10 @@ impl Place {
     }
 
     /// A client of the node that a cluster has said the state is on.
-    fn client_of(&self, host: &str, port: u16) -> Result<Client, LinkError> {
+    fn client_of(&self, address: &str) -> Result<Client, LinkError> {
+        let unfit = || LinkError::Unfit(format!("the cluster points to {address:?}"));
+        let (host, port) = address.rsplit_once(':').ok_or_else(unfit)?;
+        let port = port.parse().map_err(|_| unfit())?;
         let first = self.infos.first();
         let first = first.ok_or_else(|| LinkError::Unfit("no URL".into()))?;
         let addr = match first.addr() {
@@ -179,87 +177,16 @@ impl Place {
         };
         Ok(Client::open(first.clone().set_addr(addr))?)
     }
-
-    /// Connects for the results.
-    pub(super) async fn store(&self, limit: Duration) -> Result<Store, LinkError> {
-        let connecting = async {
-            if self.mode == RedisMode::Cluster {
-                let client = ClusterClient::builder(self.infos.clone())
-                    .use_protocol(ProtocolVersion::RESP3)
-                    .retries(1)
-                    .build()?;
-                return Ok(Store::Cluster(client.get_async_connection().await?));
-            }
-            let client = self.client().await?;
-            let config = AsyncConnectionConfig::new().set_response_timeout(None);
-            let connected = client.get_multiplexed_async_connection_with_config(&config);
-            Ok(Store::Single(connected.await?))
-        };
-        within(limit, connecting).await
-    }
 }
 
-/// A connection for results.
-#[derive(Clone)]
-pub(super) enum Store {
-    Cluster(ClusterConnection),
-    Single(MultiplexedConnection),
-}
-
-impl Store {
-    /// A value, and how many milliseconds are left of its time; `None` for no end.
-    pub(super) async fn read(
-        &mut self,
-        key: &[u8],
-        limit: Duration,
-    ) -> Result<Option<(Vec<u8>, Option<u64>)>, LinkError> {
-        let mut both = redis::pipe();
-        both.cmd("GET").arg(key).cmd("PTTL").arg(key);
-        let asked: (Option<Vec<u8>>, i64) = match self {
-            Self::Cluster(connection) => within(limit, query(&both, connection)).await?,
-            Self::Single(connection) => within(limit, query(&both, connection)).await?,
-        };
-        let (value, left) = asked;
-        Ok(match (value, u64::try_from(left)) {
-            (Some(value), Ok(left)) => Some((value, Some(left))),
-            // -1: it has no end.
-            (Some(value), Err(_)) if left == -1 => Some((value, None)),
-            _ => None,
-        })
-    }
-
-    /// Stores a value for so many milliseconds.
-    pub(super) async fn write(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        millis: Option<u64>,
-        limit: Duration,
-    ) -> Result<(), LinkError> {
-        let mut set = redis::cmd("SET");
-        set.arg(key).arg(value);
-        if let Some(millis) = millis {
-            set.arg("PX").arg(millis);
-        }
-        match self {
-            Self::Cluster(connection) => {
-                within(limit, async { Ok(set.query_async(connection).await?) }).await
-            }
-            Self::Single(connection) => {
-                within(limit, async { Ok(set.query_async(connection).await?) }).await
-            }
-        }
-    }
-}
-
-async fn query<T: redis::FromRedisValue>(
+pub(super) async fn query<T: redis::FromRedisValue>(
     pipeline: &redis::Pipeline,
     connection: &mut impl redis::aio::ConnectionLike,
 ) -> Result<T, LinkError> {
     Ok(pipeline.query_async(connection).await?)
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     doing: impl Future<Output = Result<T, LinkError>>,
 ) -> Result<T, LinkError> {
@@ -331,8 +258,8 @@ impl Link {
             let client = place.client().await?;
             match Self::connect(client, names, id).await {
                 Err(LinkError::Redis(error)) if error.redirect_node().is_some() => {
-                    let (host, port) = error.redirect_node().unwrap_or_default();
-                    Self::connect(place.client_of(host, port)?, names, id).await
+                    let (address, _slot) = error.redirect_node().unwrap_or_default();
+                    Self::connect(place.client_of(address)?, names, id).await
                 }
                 connected => connected,
             }

@@ -12,8 +12,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{Address, Keys, Letter, Question};
-use super::link::{LinkError, Place, Store};
+use super::link::{LinkError, Place};
 use super::numbers::Numbers;
+use super::store::Store;
 use super::versions::{Ticket, Versions};
 use crate::cache::entry::Entry;
 use crate::config::Redis;
@@ -115,7 +116,9 @@ impl Tier {
         };
         let began = Instant::now();
         let limit = self.config.read_timeout;
-        let read = Store::clone(&store).read(&destination.address.key, limit).await;
+        let read = Store::clone(&store)
+            .read(&destination.address.key, limit)
+            .await;
         let now = Instant::now();
         self.numbers.record_read(now - began);
         let (value, left) = match read {
@@ -128,9 +131,14 @@ impl Tier {
                 return self.count(&self.numbers.failures);
             }
         };
-        self.numbers.bytes_read.fetch_add(value.len() as u64, Relaxed);
+        self.numbers
+            .bytes_read
+            .fetch_add(value.len() as u64, Relaxed);
         let ticket = &destination.ticket;
-        let opened = ticket.epoch.keys.open(&destination.address, &value, self.result_max_bytes);
+        let opened = ticket
+            .epoch
+            .keys
+            .open(&destination.address, &value, self.result_max_bytes);
         let Some(letter) = opened else {
             return self.count(&self.numbers.unreadable);
         };
@@ -153,9 +161,8 @@ impl Tier {
 
     fn is_current(&self, ticket: &Ticket<Keys>, letter: &Letter, slots: &[Slot]) -> bool {
         let fixed = [Slot::EVERYTHING, Slot::CATALOG].map(Slot::number);
-        let is_ours = |slot: &u32| {
-            fixed.contains(slot) || slots.iter().any(|ours| ours.number() == *slot)
-        };
+        let is_ours =
+            |slot: &u32| fixed.contains(slot) || slots.iter().any(|ours| ours.number() == *slot);
         let all = letter.slots.iter().copied().chain(fixed);
         letter.epoch == ticket.epoch.mark
             && letter.slots.iter().all(is_ours)
@@ -242,7 +249,11 @@ impl Tier {
     async fn store(&self, fill: Fill) -> Result<bool, LinkError> {
         let now = Instant::now();
         let left = |ends: Instant| u64::try_from(ends.saturating_duration_since(now).as_millis());
-        let most = self.config.ttl_max.duration().and_then(|ttl| now.checked_add(ttl));
+        let most = self
+            .config
+            .ttl_max
+            .duration()
+            .and_then(|ttl| now.checked_add(ttl));
         let ends = match (fill.ends, most) {
             (Some(ends), Some(most)) => Some(ends.min(most)),
             (ends, most) => ends.or(most),
@@ -252,7 +263,11 @@ impl Tier {
             return Ok(false);
         };
         let ticket = &fill.destination.ticket;
-        let slots = fill.entry.stamps().iter().map(|stamp| stamp.slot().number());
+        let slots = fill
+            .entry
+            .stamps()
+            .iter()
+            .map(|stamp| stamp.slot().number());
         let letter = Letter {
             epoch: ticket.epoch.name.clone(),
             seq: ticket.applied,
@@ -268,10 +283,14 @@ impl Tier {
             self.config.compress_min_bytes,
             rand::random(),
         );
-        let written = Store::clone(&store).write(&address.key, &value, millis, PATIENCE).await;
+        let written = Store::clone(&store)
+            .write(&address.key, &value, millis, PATIENCE)
+            .await;
         match written {
             Ok(()) => {
-                self.numbers.bytes_written.fetch_add(value.len() as u64, Relaxed);
+                self.numbers
+                    .bytes_written
+                    .fetch_add(value.len() as u64, Relaxed);
                 Ok(true)
             }
             Err(error) => {

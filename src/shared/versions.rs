@@ -39,7 +39,12 @@ impl<K> Versions<K> {
     }
 
     /// Follows an epoch from here on; nothing of an earlier one counts.
-    pub(super) fn follow(&self, epoch: Epoch<K>, seq: u64, opened: impl IntoIterator<Item = (u32, u64)>) {
+    pub(super) fn follow(
+        &self,
+        epoch: Epoch<K>,
+        seq: u64,
+        opened: impl IntoIterator<Item = (u32, u64)>,
+    ) {
         self.abandon();
         for word in &self.opened {
             word.store(0, Ordering::SeqCst);
@@ -84,7 +89,12 @@ impl<K> Versions<K> {
     }
 
     /// Was none of these words opened after `seq`, in this epoch?
-    pub(super) fn is_current(&self, epoch: &str, seq: u64, slots: impl IntoIterator<Item = u32>) -> bool {
+    pub(super) fn is_current(
+        &self,
+        epoch: &str,
+        seq: u64,
+        slots: impl IntoIterator<Item = u32>,
+    ) -> bool {
         let unopened = |slot: u32| {
             self.opened
                 .get(slot as usize)
@@ -94,9 +104,8 @@ impl<K> Versions<K> {
             return false;
         };
         // The words are of no use while they are being read anew.
-        let is_same = |now: &Option<Arc<Epoch<K>>>| {
-            now.as_ref().is_some_and(|now| Arc::ptr_eq(now, &before))
-        };
+        let is_same =
+            |now: &Option<Arc<Epoch<K>>>| now.as_ref().is_some_and(|now| Arc::ptr_eq(now, &before));
         slots.into_iter().all(unopened) && is_same(&self.epoch.load())
     }
 }
@@ -121,7 +130,10 @@ mod tests {
         let ticket = versions.ticket().expect("followed");
         assert_eq!(ticket.applied, 5);
         assert!(versions.is_current("a", 5, [2, 3]));
-        assert!(!versions.is_current("a", 3, [2]), "opened at 4, before we came");
+        assert!(
+            !versions.is_current("a", 3, [2]),
+            "opened at 4, before we came"
+        );
         versions.note(3, 6);
         versions.advance(6);
         assert!(!versions.is_current("a", 5, [2, 3]));

@@ -52,6 +52,85 @@ fn seed() -> u64 {
     seed
 }
 
+/// What a run has come to.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+    pub(crate) violations: Vec<String>,
+}
+
+/// The registers, for a scene of another's.
+pub(crate) fn registers() -> String {
+    let setup: Vec<String> = SHAPES.iter().map(shapes::Shape::setup).collect();
+    setup.join("; ")
+}
+
+/// Readers and writers of every form, on connections of another's, until `over`.
+pub(crate) async fn play(
+    readers: Vec<crate::raw::Raw>,
+    writers: Vec<crate::raw::Raw>,
+    over: impl Future<Output = ()>,
+) -> Verdict {
+    let (seed, court) = (seed(), Arc::new(Court::new()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, client) in (0..).zip(readers) {
+        tasks.spawn(Reader::new(client, &court, seed ^ number, READ_FORMS).run());
+    }
+    for (number, client) in (1000..).zip(writers) {
+        tasks.spawn(Writer::new(client, &court, seed ^ number, WRITE_FORMS).run());
+    }
+    over.await;
+    court.close();
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("nobody panics");
+    }
+    let (reads, writes) = court.numbers();
+    Verdict {
+        reads,
+        writes,
+        violations: court.violations(),
+    }
+}
+
+/// Writes on one connection, each of them seen by the next read on another, while others refill what it voids.
+pub(crate) async fn chase(
+    clients: (crate::raw::Raw, crate::raw::Raw),
+    refillers: Vec<crate::raw::Raw>,
+    writes: u64,
+) -> Verdict {
+    let (seed, court) = (seed(), Arc::new(Court::new()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, client) in (2..).zip(refillers) {
+        tasks.spawn(Reader::new(client, &court, seed ^ number, READ_FORMS).run());
+    }
+    let mut writer = Writer::new(clients.0, &court, seed, BRIEF_WRITE_FORMS);
+    let mut reader = Reader::new(clients.1, &court, seed ^ 1, BRIEF_READ_FORMS);
+    let mut seen = 0;
+    while seen < writes && court.violations().is_empty() {
+        let place = writer.write().await;
+        let value = reader.read(place).await;
+        let acknowledged = court.register(place).acknowledged();
+        assert_eq!(value, acknowledged, "{place:?}, after {seen} writes");
+        seen += 1;
+    }
+    court.close();
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("nobody panics");
+    }
+    let (reads, writes) = court.numbers();
+    Verdict {
+        reads,
+        writes,
+        violations: court.violations(),
+    }
+}
+
+/// A number from the environment, for a soak.
+pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
+    setting(name, default)
+}
+
 /// Every shape, every form of reading and of writing, at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_is_older_than_what_was_known_when_it_began() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::{
-    ACTS_MAX, Act, Asker, Coherence, Fleet, Message, Outcome, Peer, Resync, Slot, Step, Waiter, owner,
+    ACTS_MAX, Act, Coherence, Fleet, Message, Outcome, Peer, Resync, Slot, Step, Waiter, owner,
     pairs,
 };
 
@@ -12,7 +12,11 @@ impl Fleet {
     // === Messages ===
 
     /// A message was published.
-    pub(in crate::shared) fn on_message(&mut self, bytes: &[u8], now: Instant) -> Result<(), Resync> {
+    pub(in crate::shared) fn on_message(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), Resync> {
         let (seq, message) = Message::read(bytes).ok_or(Resync)?;
         if message.epoch != self.epoch {
             // Of a life that is over, or of one in which this is no member.
@@ -37,7 +41,10 @@ impl Fleet {
         self.versions.advance(seq);
         if !is_own {
             let needs_ack = |act: &Act| {
-                matches!(act, Act::Bump | Act::Expel { .. } | Act::Join | Act::Open { .. })
+                matches!(
+                    act,
+                    Act::Bump | Act::Expel { .. } | Act::Join | Act::Open { .. }
+                )
             };
             if message.acts.iter().any(needs_ack) {
                 self.acks_due.insert(message.from);
@@ -182,7 +189,11 @@ impl Fleet {
         };
         Step {
             sign: format!("{} {}", self.sign, self.versions.applied()),
-            message: if is_silent { String::new() } else { message.write() },
+            message: if is_silent {
+                String::new()
+            } else {
+                message.write()
+            },
             acts,
             settles,
             sent: now,
@@ -229,7 +240,10 @@ impl Fleet {
         }
         self.is_settled |= step.settles;
         self.note_members(members, now);
-        let waiters = step.askers.into_iter().map(|(since, asker)| Waiter { seq, since, asker });
+        let waiters = step
+            .askers
+            .into_iter()
+            .map(|(since, asker)| Waiter { seq, since, asker });
         self.waiters.extend(waiters);
         self.release_known(now);
         self.lend(step.sent, now);
@@ -266,12 +280,21 @@ impl Fleet {
             .filter_map(|(name, sign)| Some((name.strip_prefix("m:")?, sign)))
             .filter(|(id, _)| *id != self.id)
             .collect();
-        let gone: Vec<String> = self.peers.keys().filter(|id| !listed.contains_key(id.as_str())).cloned().collect();
+        let gone: Vec<String> = self
+            .peers
+            .keys()
+            .filter(|id| !listed.contains_key(id.as_str()))
+            .cloned()
+            .collect();
         for id in gone {
             self.forget_peer(&id);
         }
         for (id, sign) in listed {
-            let acked = sign.split(' ').nth(1).and_then(|seq| seq.parse().ok()).unwrap_or(0);
+            let acked = sign
+                .split(' ')
+                .nth(1)
+                .and_then(|seq| seq.parse().ok())
+                .unwrap_or(0);
             let peer = self.peers.entry(id.to_owned()).or_insert_with(|| Peer {
                 sign: String::new(),
                 seen: now,
@@ -299,7 +322,9 @@ impl Fleet {
         self.numbers.note_serving(true);
         if self.terms.coherence == Coherence::Strict {
             // A tenth is for clocks that do not run alike.
-            self.freshness.peers().lend(sent + self.terms.lease * 9 / 10);
+            self.freshness
+                .peers()
+                .lend(sent + self.terms.lease * 9 / 10);
         }
     }
 }

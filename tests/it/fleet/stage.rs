@@ -57,7 +57,11 @@ impl Fleet {
     /// How to run an instance. `config` may begin with keys of `[redis]`, after that header.
     pub(crate) fn options(&self, redis_url: &str, config: &str) -> ProxyOptions {
         let rest = config.strip_prefix("[redis]\n").unwrap_or_default();
-        let patient = if rest.contains("read_timeout") { "" } else { PATIENT };
+        let patient = if rest.contains("read_timeout") {
+            ""
+        } else {
+            PATIENT
+        };
         ProxyOptions {
             upstream_url: self.postgres.url(),
             binary: BINARY.into(),
@@ -70,21 +74,33 @@ impl Fleet {
     /// Waits until an instance uses the shared tier.
     pub(crate) async fn ready(&self, at: usize) {
         eventually(SOON, async || {
-            let stats = self.proxies[at].stats().await.expect("the admin port answers");
+            let stats = self.proxies[at]
+                .stats()
+                .await
+                .expect("the admin port answers");
             let shared = &stats["shared"];
             shared["serving"] == true && shared["breaker_open"] == false
         })
         .await;
     }
 
+    /// A client of an instance, which knows the catalog by now: without it, it cannot say what a text means.
     pub(crate) async fn client(&self, at: usize) -> Raw {
         let startup = [("user", "keel"), ("database", "app")];
-        Raw::connect(self.proxies[at].port(), &startup).await
+        let client = Raw::connect(self.proxies[at].port(), &startup).await;
+        eventually(SOON, async || {
+            self.stat(at, "counters.catalog_loads").await > 0
+        })
+        .await;
+        client
     }
 
     /// A number of an instance's `/stats` by its path.
     pub(crate) async fn stat(&self, at: usize, path: &str) -> u64 {
-        let stats = self.proxies[at].stats().await.expect("the admin port answers");
+        let stats = self.proxies[at]
+            .stats()
+            .await
+            .expect("the admin port answers");
         path.split('.')
             .try_fold(&stats, |value, key| value.get(key))
             .and_then(serde_json::Value::as_u64)

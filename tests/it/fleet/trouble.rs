@@ -17,14 +17,18 @@ async fn writes_are_seen(fleet: &Fleet, from: i32) {
 }
 
 async fn write(writer: &mut Raw, value: i32) {
-    writer.run(&format!("UPDATE t SET v = {value} WHERE k = 1")).await;
+    writer
+        .run(&format!("UPDATE t SET v = {value} WHERE k = 1"))
+        .await;
 }
 
 async fn both_serve(fleet: &Fleet) {
     for at in 0..2 {
         fleet.ready(at).await;
         let mut client = fleet.client(at).await;
-        fleet.warm(at, &mut client, &Script::new().query(READ)).await;
+        fleet
+            .warm(at, &mut client, &Script::new().query(READ))
+            .await;
     }
 }
 
@@ -74,7 +78,10 @@ async fn parts_of_the_state_may_be_lost() {
     for (round, part) in (1..).zip(["words", "members", "state"]) {
         both_serve(&fleet).await;
         let key = format!("pgkeel:{{fleet}}:{part}");
-        assert_eq!(fleet.redis.ask(&["DEL", &key]).expect("it answers").trim(), "1");
+        assert_eq!(
+            fleet.redis.ask(&["DEL", &key]).expect("it answers").trim(),
+            "1"
+        );
         writes_are_seen(&fleet, round * 100).await;
     }
 }
@@ -83,9 +90,15 @@ async fn parts_of_the_state_may_be_lost() {
 async fn a_full_redis_takes_nothing_and_breaks_nothing() {
     let fleet = Fleet::start(2, "", TABLE).await;
     both_serve(&fleet).await;
-    fleet.redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).expect("it answers");
+    fleet
+        .redis
+        .ask(&["CONFIG", "SET", "maxmemory", "1"])
+        .expect("it answers");
     writes_are_seen(&fleet, 100).await;
-    fleet.redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).expect("it answers");
+    fleet
+        .redis
+        .ask(&["CONFIG", "SET", "maxmemory", "0"])
+        .expect("it answers");
     both_serve(&fleet).await;
     writes_are_seen(&fleet, 200).await;
 }
@@ -101,7 +114,11 @@ async fn an_instance_starts_without_redis_and_finds_it_later() {
     for _ in 0..3 {
         assert_eq!(client.query(READ).await.rows(), ["10"]);
     }
-    assert_eq!(fleet.stat(0, "cache.hits").await, 0, "it is not known to be alone");
+    assert_eq!(
+        fleet.stat(0, "cache.hits").await,
+        0,
+        "it is not known to be alone"
+    );
     fleet.redis.start_again().await.expect("it starts");
     fleet.ready(0).await;
     fleet.warm(0, &mut client, &Script::new().query(READ)).await;
@@ -112,7 +129,9 @@ async fn a_wrong_password_is_said_and_costs_only_speed() {
     let redis = Redis::start_with(&["--requirepass", "right"]).await;
     let fleet = Fleet::over(redis.expect("Redis starts"), 0, "", "").await;
     let url = fleet.redis.url().replace("redis://", "redis://:wr0ng@");
-    let proxy = Proxy::start(&fleet.options(&url, "")).await.expect("the proxy starts");
+    let proxy = Proxy::start(&fleet.options(&url, ""))
+        .await
+        .expect("the proxy starts");
     let mut client = Raw::connect(proxy.port(), &[("user", "keel"), ("database", "app")]).await;
     client.run(TABLE).await;
     assert_eq!(client.query(READ).await.rows(), ["10"]);
@@ -121,7 +140,11 @@ async fn a_wrong_password_is_said_and_costs_only_speed() {
     assert!(!log.contains("wr0ng"), "{log}");
     let url = fleet.redis.url().replace("redis://", "redis://:right@");
     let mut fleet = fleet;
-    fleet.proxies.push(Proxy::start(&fleet.options(&url, "")).await.expect("the proxy starts"));
+    fleet.proxies.push(
+        Proxy::start(&fleet.options(&url, ""))
+            .await
+            .expect("the proxy starts"),
+    );
     fleet.ready(0).await;
 }
 
@@ -153,11 +176,16 @@ async fn an_instance_may_be_killed_in_the_middle_of_a_write() {
     let mut fleet = Fleet::start(2, "", TABLE).await;
     both_serve(&fleet).await;
     let mut reader = fleet.client(1).await;
-    let mut direct = Raw::connect(fleet.postgres.port(), &[("user", "keel"), ("database", "app")]).await;
+    let mut direct = Raw::connect(
+        fleet.postgres.port(),
+        &[("user", "keel"), ("database", "app")],
+    )
+    .await;
     let mut writer = fleet.client(0).await;
     let slow = "UPDATE t SET v = 11 WHERE k = 1 AND pg_sleep(4) IS NOT NULL";
     writer.send(Script::new().query(slow).bytes()).await;
-    let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'UPDATE t%'";
+    let running =
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'UPDATE t%'";
     eventually(SOON, async || direct.query(running).await.rows() == ["1"]).await;
     drop(fleet.proxies.remove(0));
     eventually(SOON, async || {
@@ -166,7 +194,10 @@ async fn an_instance_may_be_killed_in_the_middle_of_a_write() {
         let rows = reader.query(READ).await.rows();
         let is_hit = fleet.stat(0, "cache.hits").await > before;
         let is_over = direct.query(running).await.rows() == ["0"];
-        assert!(is_over || !is_hit, "{rows:?} from memory, and the write is still under way");
+        assert!(
+            is_over || !is_hit,
+            "{rows:?} from memory, and the write is still under way"
+        );
         is_over
     })
     .await;
