@@ -2,4 +2,5 @@
 
 pub mod demo;
 pub mod sandbox;
+pub mod tiers;
 pub mod workload;

@@ -24,10 +24,21 @@ pub struct Measured(Vec<Line>);
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<28}{:>10}{:>10}{:>10}  microseconds", "", "p50", "p90", "p99")?;
+        writeln!(
+            f,
+            "{:<28}{:>10}{:>10}{:>10}  microseconds",
+            "", "p50", "p90", "p99"
+        )?;
         for line in &self.0 {
             let at = |part: usize| line.sorted[(line.sorted.len() - 1) * part / 100].as_micros();
-            writeln!(f, "{:<28}{:>10}{:>10}{:>10}", line.what, at(50), at(90), at(99))?;
+            writeln!(
+                f,
+                "{:<28}{:>10}{:>10}{:>10}",
+                line.what,
+                at(50),
+                at(90),
+                at(99)
+            )?;
         }
         Ok(())
     }
@@ -52,12 +63,14 @@ pub async fn measure(binary: PathBuf, count: usize) -> anyhow::Result<Measured> 
     client
         .batch_execute(
             "CREATE TABLE item (id int PRIMARY KEY, name text); \
-             INSERT INTO item SELECT k, 'item ' || k FROM generate_series(1, 100000) AS k",
+             INSERT INTO item SELECT k, 'item ' || k FROM generate_series(1, 10000) AS k",
         )
         .await?;
     serving(&first).await?;
     while number(&first, "shared", "fills").await? == 0 {
-        client.simple_query("SELECT 1 FROM item WHERE id = 0").await?;
+        client
+            .simple_query("SELECT 1 FROM item WHERE id = 0")
+            .await?;
     }
     let before = number(&first, "shared", "fills").await?;
     read(&client, count, "").await?;
@@ -68,10 +81,15 @@ pub async fn measure(binary: PathBuf, count: usize) -> anyhow::Result<Measured> 
     serving(&second).await?;
     let client = connect(&second.url()).await?;
     // The catalog has to be known.
-    client.simple_query("SELECT 1 FROM item WHERE id = -1").await?;
+    client
+        .simple_query("SELECT 1 FROM item WHERE id = -1")
+        .await?;
     let shared = read(&client, count, "hit in Redis").await?;
     let hits = number(&second, "cache", "shared_hits").await?;
-    ensure!(hits as usize >= count, "only {hits} of {count} were from Redis");
+    ensure!(
+        hits as usize >= count,
+        "only {hits} of {count} were from Redis"
+    );
     let memory = read(&client, count, "hit in memory").await?;
     let direct = connect(&postgres.url()).await?;
     let direct = read(&direct, count, "PostgreSQL, directly").await?;
@@ -87,7 +105,9 @@ async fn serving(proxy: &Proxy) -> anyhow::Result<()> {
 }
 
 async fn number(proxy: &Proxy, part: &str, name: &str) -> anyhow::Result<u64> {
-    proxy.stats().await?[part][name].as_u64().context("a number")
+    proxy.stats().await?[part][name]
+        .as_u64()
+        .context("a number")
 }
 
 async fn read(client: &Client, count: usize, what: &'static str) -> anyhow::Result<Line> {
@@ -97,7 +117,9 @@ async fn read(client: &Client, count: usize, what: &'static str) -> anyhow::Resu
         let began = Instant::now();
         let answer = client.simple_query(&sql).await?;
         sorted.push(began.elapsed());
-        let has_row = answer.iter().any(|part| matches!(part, SimpleQueryMessage::Row(_)));
+        let has_row = answer
+            .iter()
+            .any(|part| matches!(part, SimpleQueryMessage::Row(_)));
         ensure!(has_row, "no row for {id}");
     }
     sorted.sort_unstable();

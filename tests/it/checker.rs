@@ -78,7 +78,15 @@ pub(crate) async fn play(
         tasks.spawn(Reader::new(client, &court, seed ^ number, READ_FORMS).run());
     }
     for (number, client) in (1000..).zip(writers) {
-        tasks.spawn(Writer::new(client, &court, seed ^ number, WRITE_FORMS).run());
+        let mut writer = Writer::new(client, &court, seed ^ number, WRITE_FORMS);
+        let court = Arc::clone(&court);
+        // Slowly: after a write that nobody understands the catalog has to be loaded before anything is a hit.
+        tasks.spawn(async move {
+            while court.is_open() {
+                writer.write().await;
+                tokio::time::sleep(Duration::from_millis(rand::random_range(0..500))).await;
+            }
+        });
     }
     over.await;
     court.close();

@@ -63,7 +63,7 @@ impl Court {
         )
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         !self.is_closed.load(Ordering::SeqCst)
     }
 

@@ -16,6 +16,14 @@ async fn clients(fleet: &Fleet, at: usize, count: usize) -> Vec<Raw> {
     clients
 }
 
+/// Fewer hits would prove little.
+const HITS_MIN: u64 = 50;
+
+/// A number of those that serve readers.
+async fn hits(fleet: &Fleet, path: &str) -> u64 {
+    fleet.stat(0, path).await + fleet.stat(1, path).await
+}
+
 /// Long enough for leases to run out in it, or not.
 async fn moment(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -26,7 +34,7 @@ async fn moment(millis: u64) {
 async fn no_read_is_stale_whatever_happens_to_redis_and_to_instances() {
     let rounds = from_environment("PGKEEL_FLEET_ROUNDS", 2);
     let mut fleet = Fleet::start(3, "", &registers()).await;
-    let (mut readers, writers) = (clients(&fleet, 0, 3).await, clients(&fleet, 1, 3).await);
+    let (mut readers, writers) = (clients(&fleet, 0, 3).await, clients(&fleet, 1, 2).await);
     readers.extend(clients(&fleet, 1, 1).await);
     let mut troubles = 0;
     let trouble = async {
@@ -58,20 +66,26 @@ async fn no_read_is_stale_whatever_happens_to_redis_and_to_instances() {
             fleet.add("").await;
             troubles += 6;
         }
-        moment(2_000).await;
+        // Hits are what the trouble is about. On a busy machine they take their time.
+        for _ in 0..200 {
+            if hits(&fleet, "cache.hits").await >= HITS_MIN {
+                break;
+            }
+            moment(500).await;
+        }
     };
     let verdict = play(readers, writers, trouble).await;
-    let (mut hits, mut shared) = (0, 0);
-    for at in 0..2 {
-        hits += fleet.stat(at, "cache.hits").await;
-        shared += fleet.stat(at, "cache.shared_hits").await;
-    }
+    let shared = hits(&fleet, "cache.shared_hits").await;
+    let hits = hits(&fleet, "cache.hits").await;
     let (reads, writes) = (verdict.reads, verdict.writes);
     println!(
         "{troubles} troubles, {reads} reads ({hits} hits, {shared} from Redis), {writes} writes"
     );
     assert!(verdict.violations.is_empty(), "{:#?}", verdict.violations);
-    assert!(writes > 50 && hits > 50, "{writes} writes, {hits} hits");
+    assert!(
+        writes > 50 && hits >= HITS_MIN,
+        "{writes} writes, {hits} hits"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
