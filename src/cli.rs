@@ -140,8 +140,10 @@ mod tests {
     fn check_prints_the_configuration_or_the_problem() {
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         let mut inputs = Inputs {
-            environment: vec![("REDIS_URL".into(), "redis://h".into())],
-            flags: vec![("--upstream", "postgres://u:s3cret@h/d".to_owned())],
+            flags: vec![
+                ("--upstream", "postgres://u:s3cret@h/d".to_owned()),
+                ("--admin", "0.0.0.0:6433".to_owned()),
+            ],
             ..Inputs::default()
         };
         check(&inputs, &mut out, &mut notes).unwrap();
@@ -153,7 +155,7 @@ mod tests {
             out.contains("upstream = \"postgres://u:***@h:5432/d\""),
             "{out}"
         );
-        assert!(notes.starts_with("warning: redis.url is set"), "{notes}");
+        assert!(notes.starts_with("warning: the admin port"), "{notes}");
 
         inputs.flags.clear();
         assert!(matches!(

@@ -113,15 +113,7 @@ impl Shared {
             Arc::clone(&versions),
             Arc::clone(&numbers),
         );
-        let id = if redis.instance.is_empty() {
-            random_name()
-        } else {
-            format!(
-                "{}.{}",
-                redis.instance.replace([':', ' '], "_"),
-                random_name()
-            )
-        };
+        let id = name_of(&redis.instance);
         let stop = CancellationToken::new();
         let driver = Driver {
             fleet: Fleet::new(
@@ -216,4 +208,13 @@ impl Shared {
         };
         self.tier.numbers.report(coherence, self.tier.is_broken())
     }
+}
+
+/// The name of an instance: another one each time it is started.
+fn name_of(instance: &str) -> String {
+    if instance.is_empty() {
+        return random_name();
+    }
+    // A colon ends it in the names of windows, and a space in acknowledgements.
+    format!("{}.{}", instance.replace([':', ' '], "_"), random_name())
 }
