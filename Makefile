@@ -7,7 +7,7 @@ SHELL := /bin/sh
 DEMO_FLAGS := $(if $(ONCE),--once) $(if $(SCALE),--scale $(SCALE)) \
 	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(CONNECTIONS),--connections $(CONNECTIONS))
 
-.PHONY: help demo build check test compat setup
+.PHONY: help demo build check test soak plant compat matrix setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,19 @@ test: setup ## everything that must hold before a change is merged
 	$(MAKE) check
 	cargo test --workspace --locked
 
+soak: setup ## the checker, long (SECONDS=600 for each of its runs, SEED=1)
+	PGKEEL_CHECKER_SECONDS=$(or $(SECONDS),600) PGKEEL_CHECKER_WRITES=$(or $(WRITES),100000) \
+	PGKEEL_CHECKER_ROUNDS=$(or $(ROUNDS),20) $(if $(SEED),PGKEEL_CHECKER_SEED=$(SEED)) \
+	cargo test --locked --test it checker:: -- --nocapture --test-threads 2
+
+plant: setup ## plants bugs in a copy of the tree, one at a time, and demands that the checker finds them (BUG=one)
+	tests/planted/run $(BUG)
+
 compat: setup build ## other people's test suites, directly and through pgkeel (SUITE=psycopg: one)
 	@python3 compat/run.py $(SUITE)
+
+matrix: setup ## the tests against PostgreSQL 13 to 18 (VERSIONS="13 18" TESTS=hits: some)
+	@TESTS="$(TESTS)" scripts/matrix $(VERSIONS)
 
 setup: ## installs what is missing on Debian or Ubuntu
 	@scripts/setup

@@ -1,8 +1,9 @@
-//! The admin port: `/health`, `/stats` and `/metrics` over plain HTTP, without a password.
+//! The admin port: `/health`, `/stats`, `/metrics` and `/explain` over plain HTTP, without a password.
 //!
 //! It only reads. What it shows comes from [`Metrics`] and from a [`Source`], which knows the running proxy; nothing
 //! here does.
 
+mod explain;
 mod health;
 mod prometheus;
 mod stats;
@@ -11,7 +12,7 @@ use std::{io, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -19,31 +20,41 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
+pub use explain::Unexplained;
 pub use health::{Caching, CatalogState, Database, Health, Server, Status};
-pub use stats::{CacheSize, Clients, Freshness, Pool, Stats};
+pub use stats::{CacheSize, CatalogNumbers, Clients, Freshness, Pool, Stats};
 
+use crate::database::explain::Explanation;
 use crate::observe::Metrics;
 
-/// What the running proxy knows about itself. Both are asked once a request and must not block.
+/// What the running proxy knows about itself. It is asked once a request; `health` and `stats` must not block.
 pub trait Source: Send + Sync + 'static {
     /// Is it able to serve?
     fn health(&self) -> Health;
     /// How large are its parts?
     fn stats(&self) -> Stats;
+    /// What does it make of a statement in this database, by the name that clients use? `None`: that of the upstream's
+    /// URL.
+    ///
+    /// # Errors
+    /// The database is not known.
+    fn explain(&self, database: Option<&str>, sql: &str) -> Result<Explanation, Unexplained>;
 }
 
 const PATHS: &str = "pgkeel\n\n\
     /health   200 while statements can be served, else 503 (JSON)\n\
     /stats    clients, pools, cache, freshness, latency (JSON)\n\
-    /metrics  the same for Prometheus\n";
+    /metrics  the same for Prometheus\n\
+    /explain  what is made of a statement: ?sql=...&database=...&format=text|json, or POST it\n";
 
 #[derive(Clone)]
 struct Shared {
     metrics: Arc<Metrics>,
     source: Arc<dyn Source>,
+    statement_max_bytes: usize,
 }
 
-/// Serves the admin port until `shutdown` ends and the requests under way are answered. A client that never finishes
+/// Serves the admin port, which explains statements of at most `statement_max_bytes`, until `shutdown` ends and the requests under way are answered. A client that never finishes
 /// its request holds that up: the caller bounds the wait.
 ///
 /// # Errors
@@ -53,6 +64,7 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     source: Arc<dyn Source>,
+    statement_max_bytes: usize,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let router = Router::new()
@@ -60,8 +72,14 @@ pub async fn serve(
         .route("/health", get(health))
         .route("/stats", get(stats))
         .route("/metrics", get(metrics_page))
+        .route("/explain", get(explain::get).post(explain::post))
+        .layer(DefaultBodyLimit::max(statement_max_bytes))
         .layer(middleware::from_fn(no_store))
-        .with_state(Shared { metrics, source });
+        .with_state(Shared {
+            metrics,
+            source,
+            statement_max_bytes,
+        });
     axum::serve(listener, router)
         .with_graceful_shutdown(shutdown)
         .await
@@ -144,6 +162,10 @@ mod tests {
         fn stats(&self) -> Stats {
             stats::sample()
         }
+
+        fn explain(&self, database: Option<&str>, _: &str) -> Result<Explanation, Unexplained> {
+            Err(Unexplained::NotSeen(database.unwrap_or("app").to_owned()))
+        }
     }
 
     struct Stage {
@@ -164,7 +186,13 @@ mod tests {
             });
             let (stop, stopped) = oneshot::channel();
             let shutdown = async { stopped.await.unwrap_or_default() };
-            let server = tokio::spawn(serve(listener, metrics.clone(), source.clone(), shutdown));
+            let server = tokio::spawn(serve(
+                listener,
+                metrics.clone(),
+                source.clone(),
+                1 << 10,
+                shutdown,
+            ));
             Self {
                 address,
                 metrics,
@@ -277,6 +305,32 @@ mod tests {
             assert!(head.contains("cache-control: no-store"), "{path}: {head}");
             assert!(path == "/nothing" || index.contains(path));
         }
+    }
+
+    #[tokio::test]
+    async fn explain_refuses_in_one_line() {
+        let stage = Stage::start().await;
+        let long = "x".repeat(1025);
+        for (path, code) in [
+            ("/explain", "400"),
+            ("/explain?sql=", "400"),
+            ("/explain?sql=SELECT+1&format=xml", "400"),
+            ("/explain?sql=%ff%fe", "404"),
+            ("/explain?sql=SELECT+1&database=nowhere", "404"),
+            (&format!("/explain?sql={long}"), "413"),
+        ] {
+            let (head, body) = stage.get(path).await;
+            assert!(
+                head.starts_with(&format!("http/1.1 {code}")),
+                "{path}: {head}"
+            );
+            assert_eq!(body.trim_end().lines().count(), 1, "{path}: {body}");
+        }
+        let (_, error) = stage.json("/explain?sql=SELECT+1&format=json").await;
+        assert!(
+            error["error"].as_str().unwrap().contains("\"app\""),
+            "{error}"
+        );
     }
 
     #[tokio::test]

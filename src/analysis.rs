@@ -6,6 +6,7 @@
 //! The module is pure: no IO, no clock, no session. It does not know what a transaction is doing: a session whose
 //! effects hide tables (temporary objects, code that is not understood) must not be served by its verdicts.
 
+mod anatomy;
 mod attributes;
 mod body;
 mod builtin;
@@ -15,6 +16,7 @@ mod control;
 mod dates;
 mod facts;
 mod judge;
+mod plpgsql;
 mod session;
 mod statement;
 mod survey;
@@ -25,8 +27,8 @@ mod tests;
 
 use std::panic::{UnwindSafe, catch_unwind};
 
+pub use anatomy::{Anatomy, Class, anatomy};
 pub(crate) use builtin::plain_types;
-use catalog::Cast;
 pub use catalog::Catalog;
 pub use control::{Control, Deallocate, IsolationLevel, TransactionModes};
 pub use dates::mentions_moving_date;
@@ -66,6 +68,7 @@ pub struct Parsed {
     control: Control,
     deallocates: Option<Deallocate>,
     names_statements: Box<[String]>,
+    is_query: bool,
     facts: Facts,
 }
 
@@ -80,6 +83,10 @@ pub struct Verdict {
     pub session: SessionEffects,
     /// Whether it may change the catalog, so that the snapshot must be loaded again.
     pub catalog: bool,
+    /// Whether all that its expressions do is compute: no function of theirs is VOLATILE, and none is unknown.
+    pub computes_only: bool,
+    /// Whether it may commit before it ends, so that its error does not prove that nothing changed.
+    pub may_commit: bool,
 }
 
 /// The relations a cached result depends on.
@@ -111,17 +118,20 @@ pub fn parse(sql: &[u8], dialect: Dialect, max_bytes: usize) -> Parsed {
             control,
             deallocates,
             names_statements,
+            is_query,
             facts,
         }) => Parsed {
             control,
             deallocates,
             names_statements,
+            is_query,
             facts,
         },
         None => Parsed {
             control: Control::NotUnderstood,
             deallocates: None,
             names_statements: Box::default(),
+            is_query: false,
             facts: Facts::not_understood(),
         },
     }
@@ -145,10 +155,22 @@ impl Parsed {
         self.names_statements.iter().map(|name| &**name)
     }
 
+    /// Whether the text is one query, or one statement that changes rows: no utility, and so no COPY.
+    #[must_use]
+    pub fn is_query(&self) -> bool {
+        self.is_query
+    }
+
     /// The settings of the session that the text may change, if it has [`SessionEffect::NamedSetting`].
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.facts.settings
+    }
+
+    /// The relations that the text reads, whether its result is cacheable or not, and the names that stand for none.
+    #[must_use]
+    pub fn relations(&self, catalog: &Catalog) -> (Vec<Oid>, Vec<String>) {
+        judge::relations(&self.facts, catalog)
     }
 
     /// What the text does, in this snapshot of the catalog.
@@ -169,20 +191,8 @@ impl Verdict {
     ///
     /// Zero and `unknown` leave the type to the server, which the text of the statement then answers for.
     pub fn take_parameters(&mut self, types: impl Iterator<Item = Oid>, catalog: &Catalog) {
-        for parameter in types {
-            let (reason, is_code) = match catalog.parameter(parameter) {
-                Cast::Plain => continue,
-                Cast::Refused(reason) => (reason, false),
-                Cast::RunsCode(reason) => (reason, true),
-            };
-            if self.read.is_ok() {
-                self.read = Err(reason);
-            }
-            if is_code {
-                self.write = WriteSet::Everything;
-                self.session.insert(SessionEffect::UnknownCode);
-                self.catalog = true;
-            }
+        for survey in types.filter_map(|parameter| catalog.parameter(parameter)) {
+            judge::add(self, &survey);
         }
     }
 }

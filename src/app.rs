@@ -1,5 +1,6 @@
 //! The composition root: builds the parts, starts the listeners, and sees to an orderly end.
 
+pub mod explain;
 mod overseer;
 mod report;
 
@@ -43,7 +44,8 @@ pub async fn run(config: Config) -> io::Result<()> {
     let admin = admin.map(|listener| {
         let source = Arc::new(report::Report::new(Arc::clone(&services)));
         let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(admin::serve(listener, metrics, source, stopped))
+        let longest = services.config.cache.statement_max_bytes;
+        tokio::spawn(admin::serve(listener, metrics, source, longest, stopped))
     });
     tokio::spawn(overseer::oversee(Arc::clone(&services)));
     if let Some(shared) = &services.shared {

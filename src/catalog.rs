@@ -4,8 +4,10 @@
 //! Invariant: all rows come from one snapshot of PostgreSQL. Only the printed definitions of views are those of the
 //! moment, so a caller loads again whenever DDL may have happened since it began.
 
+pub mod digest;
 mod queries;
 
+use digest::Digest;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
@@ -13,8 +15,8 @@ use tokio_postgres::{Client, Error, Row};
 use crate::analysis::catalog::rows::{
     BuiltInFunctionRow, ColumnTypeRow, ExpressionRow, ForeignKeyRow, FunctionMark, FunctionRow,
     InheritanceRow, Language, OperatorOperands, OperatorRow, Persistence, ReferentialAction,
-    RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows, TypeKind, TypeRow,
-    Volatility,
+    RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows, RuleRow, TriggerEvent,
+    TriggerRow, TriggerTiming, TypeKind, TypeRow, Volatility,
 };
 use crate::analysis::{Catalog, Oid, plain_types};
 
@@ -25,6 +27,7 @@ const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
 SET LOCAL lock_timeout = '50ms';
 SET LOCAL search_path = pg_catalog;
 SET LOCAL jit = off;
+SET LOCAL max_parallel_workers_per_gather = 0;
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL quote_all_identifiers = off";
 
@@ -43,23 +46,32 @@ pub async fn system_identifier(client: &Client) -> Result<u64, Error> {
 
 /// Reads the catalog of the database `client` is connected to, PostgreSQL 13 to 18.
 ///
+/// # Errors
+///
+/// As [`load_rows`].
+pub async fn load(client: &Client) -> Result<Catalog, Error> {
+    Ok(Catalog::new(load_rows(client).await?.0))
+}
+
+/// Reads what a snapshot of the catalog is made of, but for what the configuration says of functions, and what tells
+/// whether the catalog is still like that.
+///
 /// The connection must be idle, and is idle again afterwards.
 ///
 /// # Errors
 ///
 /// Fails when the connection does, or when views are dropped again and again while their definitions are printed. A load
 /// that fails with the connection, or is cancelled, may leave its transaction open: drop the connection.
-pub async fn load(client: &Client) -> Result<Catalog, Error> {
+pub async fn load_rows(client: &Client) -> Result<(Rows, Digest), Error> {
     let mut attempt = 1;
     loop {
         client.batch_execute(BEGIN).await?;
-        // Many queries at once make a large future.
-        let rows = Box::pin(rows(client)).await;
+        let rows = rows_and_digest(client).await;
         client
             .batch_execute(if rows.is_ok() { "COMMIT" } else { "ROLLBACK" })
             .await?;
         match rows {
-            Ok(rows) => return Ok(Catalog::new(rows)),
+            Ok(rows) => return Ok(rows),
             Err(error) if attempt < ATTEMPTS_MAX && has_vanished(&error) => attempt += 1,
             Err(error) => return Err(error),
         }
@@ -86,6 +98,14 @@ fn has_vanished(error: &Error) -> bool {
     })
 }
 
+/// The digest comes first, of the same snapshot: what is printed of the moment can only be newer, and is then seen to
+/// have changed.
+async fn rows_and_digest(client: &Client) -> Result<(Rows, Digest), Error> {
+    let digest = digest::take(client).await?;
+    // Many queries at once make a large future.
+    Ok((Box::pin(rows(client)).await?, digest))
+}
+
 /// The queries are sent together, so that they cost a round trip or two.
 async fn rows(client: &Client) -> Result<Rows, Error> {
     let plain = plain_types();
@@ -96,6 +116,7 @@ async fn rows(client: &Client) -> Result<Rows, Error> {
         inheritance,
         foreign_keys,
         triggers,
+        rules,
         expressions,
         column_types,
         date_columns,
@@ -113,7 +134,8 @@ async fn rows(client: &Client) -> Result<Rows, Error> {
         select(client, queries::SYSTEM_RELATIONS, &[], name),
         select(client, queries::INHERITANCE, &[], inheritance),
         select(client, queries::FOREIGN_KEYS, &[], foreign_key),
-        select(client, queries::TRIGGERS, &[], relation_function),
+        select(client, queries::TRIGGERS, &[], trigger),
+        select(client, queries::RULES, &[], rule),
         select(client, queries::EXPRESSIONS, &[], relation_function),
         select(client, queries::COLUMN_TYPES, &plain, column_type),
         select(client, queries::DATE_COLUMNS, &[], name),
@@ -135,11 +157,13 @@ async fn rows(client: &Client) -> Result<Rows, Error> {
         inheritance,
         foreign_keys,
         triggers,
+        rules,
         expressions,
         column_types,
         date_columns,
         built_in_functions,
         functions,
+        vouched: Vec::new(),
         built_in_operators,
         operators,
         types,
@@ -186,7 +210,6 @@ fn relation(row: &Row) -> Result<RelationRow, Error> {
     let security = row
         .try_get::<_, bool>(5)?
         .then_some(RelationMark::RowSecurity);
-    let rule = row.try_get::<_, bool>(6)?.then_some(RelationMark::Rule);
     Ok(RelationRow {
         oid: oid(row, 0)?,
         schema: row.try_get(1)?,
@@ -203,8 +226,8 @@ fn relation(row: &Row) -> Result<RelationRow, Error> {
             "p" => Persistence::Permanent,
             _ => Persistence::Unlogged,
         },
-        marks: security.into_iter().chain(rule).collect(),
-        definition: row.try_get(7)?,
+        marks: security.into_iter().collect(),
+        definition: row.try_get(6)?,
     })
 }
 
@@ -221,6 +244,42 @@ fn foreign_key(row: &Row) -> Result<ForeignKeyRow, Error> {
         referenced: oid(row, 1)?,
         on_update: action(2)?,
         on_delete: action(3)?,
+    })
+}
+
+/// `pg_trigger.tgtype`, as `pg_trigger.h` lays it out.
+fn trigger(row: &Row) -> Result<TriggerRow, Error> {
+    const EVENTS: [(i32, TriggerEvent); 4] = [
+        (1 << 2, TriggerEvent::Insert),
+        (1 << 3, TriggerEvent::Delete),
+        (1 << 4, TriggerEvent::Update),
+        (1 << 5, TriggerEvent::Truncate),
+    ];
+    const INSTEAD: i32 = 1 << 6;
+    let bits: i32 = row.try_get(2)?;
+    let fires = EVENTS.iter().filter(|(bit, _)| bits & bit != 0);
+    Ok(TriggerRow {
+        relation: oid(row, 0)?,
+        function: oid(row, 1)?,
+        events: fires.map(|(_, event)| *event).collect(),
+        timing: if bits & INSTEAD == 0 {
+            TriggerTiming::Beside
+        } else {
+            TriggerTiming::Instead
+        },
+        transition_tables: row.try_get(3)?,
+    })
+}
+
+fn rule(row: &Row) -> Result<RuleRow, Error> {
+    Ok(RuleRow {
+        relation: oid(row, 0)?,
+        event: match row.try_get(1)? {
+            "2" => TriggerEvent::Update,
+            "3" => TriggerEvent::Insert,
+            _ => TriggerEvent::Delete,
+        },
+        definition: row.try_get(2)?,
     })
 }
 

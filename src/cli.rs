@@ -30,10 +30,29 @@ pub struct Cli {
 pub enum Command {
     /// Check the configuration and print it, each value with where it came from
     Check(Sources),
+    /// Print what the proxy makes of a statement: what it reads and writes, and why it is (not) cached
+    Explain(ExplainArgs),
     /// Bring a database to the sample application's schema, or back
     Migrate(MigrateArgs),
     /// Fill the sample application's schema with data
     Seed(SeedArgs),
+}
+
+/// The command line of `pgkeel explain`.
+#[derive(Args, Debug, Default)]
+pub struct ExplainArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub sources: Sources,
+    /// The database, by the name that clients use [default: that of the upstream]
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The statement
+    #[arg(value_name = "SQL")]
+    pub sql: String,
 }
 
 /// The flags of the configuration. Their values are read by [`Config::load`], so that every error looks the same.
@@ -129,6 +148,18 @@ mod tests {
         let inputs = sources.inputs();
         assert_eq!(inputs.file, Some("proxy.toml".into()));
         assert_eq!(inputs.flags, [("--listen", "127.0.0.1:1".to_owned())]);
+    }
+
+    #[test]
+    fn explain_takes_one_statement() {
+        let cli = parse(&["explain", "--database", "crm", "--json", "SELECT 1"]);
+        let Some(Command::Explain(arguments)) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert_eq!(arguments.sql, "SELECT 1");
+        assert_eq!(arguments.database.as_deref(), Some("crm"));
+        assert!(arguments.json);
+        assert!(Cli::try_parse_from(["pgkeel", "explain"]).is_err());
     }
 
     #[test]

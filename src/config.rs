@@ -4,12 +4,15 @@
 //! flag. A bad value stops the program with one line that names its source and says what would be right.
 
 mod auth;
+mod entry;
 mod file;
 mod form;
+mod functions;
 mod key;
 mod load;
 mod place;
 mod redis;
+mod retry;
 mod secret;
 mod show;
 mod tls;
@@ -24,9 +27,11 @@ use std::{
 };
 
 pub use auth::{Auth, AuthMode};
+pub use functions::FunctionRule;
 pub use load::{Inputs, Loaded, Origin, Problem};
 pub use place::{DatabaseRule, OTHER_DATABASES};
 pub use redis::{Coherence, Redis, RedisMode, read_encryption_keys};
+pub use retry::{Isolation, Retry};
 pub use secret::Secret;
 pub use tls::{ChannelBinding, ClientCertificate, Root, SslMode, Tls, TlsVersion, UpstreamTls};
 pub use upstream::{Host, Upstream};
@@ -57,6 +62,8 @@ pub struct Config {
     pub databases: BTreeMap<String, DatabaseRule>,
     /// Connections to the server.
     pub pool: Pool,
+    /// What is tried again before a client hears of it.
+    pub retry: Retry,
     /// The result cache.
     pub cache: Cache,
     /// The shared second tier.
@@ -108,10 +115,14 @@ pub struct Cache {
     pub version_slots: usize,
     /// Longer SQL is forwarded without being analysed, in bytes.
     pub statement_max_bytes: usize,
+    /// How often the server is asked whether definitions have changed elsewhere. Zero: never.
+    pub catalog_check: Duration,
     /// What every key in Redis starts with.
     pub key_prefix: String,
     /// Exceptions for tables, by `name` (in any schema) or `schema.name`, as PostgreSQL stores the names.
     pub tables: BTreeMap<String, TableRule>,
+    /// What functions do that cannot be looked into, by names of the same kind.
+    pub functions: BTreeMap<String, FunctionRule>,
 }
 
 /// `[cache.tables.<name>]`: an exception for the results that read one table.
@@ -262,6 +273,7 @@ impl Default for Config {
             auth: Auth::default(),
             databases: BTreeMap::new(),
             pool: Pool::default(),
+            retry: Retry::default(),
             cache: Cache::default(),
             redis: Redis::default(),
             log: Log::default(),
@@ -301,8 +313,10 @@ impl Default for Cache {
             ttl: Ttl::After(Duration::from_secs(300)),
             version_slots: 1 << 20,
             statement_max_bytes: 32 << 10,
+            catalog_check: Duration::from_secs(1),
             key_prefix: "pgkeel:".to_owned(),
             tables: BTreeMap::new(),
+            functions: BTreeMap::new(),
         }
     }
 }

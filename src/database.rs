@@ -3,7 +3,9 @@
 //! A text is parsed once and judged once for each catalog snapshot. What it reads and writes becomes slots
 //! of the version words here, so that a session never hashes a tag.
 
+pub mod explain;
 pub mod statement;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,11 +15,14 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use statement::{Plan, ReadPlan, Statement};
 use tokio::sync::Notify;
+use watch::{Loads, Watch};
 
 use crate::analysis::catalog::Catalog;
-use crate::analysis::{Dialect, ReadSet, Verdict, WriteSet};
+use crate::analysis::catalog::rows::VouchedRow;
+use crate::analysis::{Dialect, Oid, ReadSet, Verdict, WriteSet};
 use crate::cache::key::StatementId;
 use crate::catalog;
+use crate::catalog::digest::Digest;
 use crate::config::{Config, Ttl, Upstream};
 use crate::freshness::Tag;
 use crate::freshness::server::Server;
@@ -39,6 +44,9 @@ const LOAD_LIMIT: Duration = Duration::from_secs(60);
 /// How long the first client of a database waits for its catalog.
 const FIRST_LOAD_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long a request that is sent again waits for the catalog: a load that has failed is tried again meanwhile.
+const KNOWN_AGAIN_LIMIT: Duration = Duration::from_secs(2);
+
 /// How many distinct texts are remembered for each database, in bytes of text.
 const STATEMENTS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -54,6 +62,7 @@ pub struct Database {
     loading: Mutex<Loading>,
     loaded: Notify,
     watches_sequences: AtomicBool,
+    watch: Watch,
 }
 
 /// Where a database is.
@@ -76,6 +85,22 @@ pub struct Snapshot {
     version: u64,
     /// The system identifier of its server, where other instances have to be told of its tables.
     system: Option<u64>,
+    loaded: Instant,
+    /// What tells whether it is still true.
+    digest: Mutex<Digest>,
+}
+
+/// The catalog snapshot in numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotNumbers {
+    /// Its number: another for each that was loaded, of whichever database. Zero: none was loaded yet.
+    pub version: u64,
+    /// How long ago it was loaded.
+    pub age: Duration,
+    /// How often one was loaded, and why.
+    pub loads: Loads,
+    /// Are results served by it, as far as changes made elsewhere are concerned?
+    pub is_vouched: bool,
 }
 
 /// What is known of a database's catalog.
@@ -115,6 +140,7 @@ impl Database {
             .weigher(|tail, _| u32::try_from(tail.len() + 600).unwrap_or(u32::MAX))
             .build_with_hasher(ahash::RandomState::new());
         Arc::new(Self {
+            watch: Watch::new(config.cache.catalog_check),
             origin,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             config,
@@ -132,6 +158,12 @@ impl Database {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.origin.name
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The address of its server, for people.
@@ -168,6 +200,19 @@ impl Database {
         }
     }
 
+    /// Its catalog snapshot in numbers.
+    #[must_use]
+    pub fn snapshot_numbers(&self) -> SnapshotNumbers {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_ref();
+        SnapshotNumbers {
+            version: snapshot.map_or(0, |snapshot| snapshot.version),
+            age: snapshot.map_or(Duration::ZERO, |snapshot| snapshot.loaded.elapsed()),
+            loads: self.watch.loads(),
+            is_vouched: self.is_vouched(Instant::now()),
+        }
+    }
+
     /// The statement of a text with its parameter types; `tail` as in [`crate::protocol::frontend::Parse::tail`].
     #[must_use]
     pub fn statement(&self, tail: &[u8], dialect: Dialect) -> Arc<Statement> {
@@ -195,35 +240,14 @@ impl Database {
         let snapshot = self.snapshot();
         let version = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
         statement.plan_of(version, || {
-            let catalog = snapshot.as_ref().map(|snapshot| &snapshot.catalog);
-            let mut verdict = statement.parsed().judge(catalog);
-            if let Some(catalog) = catalog {
-                verdict.take_parameters(statement.parameter_types(), catalog);
-            }
-            self.resolve(verdict, snapshot.as_deref())
+            let is_query = statement.parsed().is_query();
+            let verdict = verdict(statement, snapshot.as_deref());
+            self.resolve(&verdict, is_query, snapshot.as_deref())
         })
     }
 
-    fn resolve(&self, verdict: Verdict, snapshot: Option<&Snapshot>) -> Plan {
-        // Read after the snapshot was found to be current: when the numbers change, the catalog's word does.
-        let servers = self.origin.server.numbers();
-        let system = snapshot.and_then(|snapshot| snapshot.system);
-        let slots = |oid: &crate::analysis::Oid| {
-            let (words, database, oid) = (self.freshness.words(), self.origin.oid, oid.0);
-            if let Some(system) = system {
-                return vec![words.slot(Tag::SharedTable {
-                    system,
-                    database,
-                    oid,
-                })];
-            }
-            let tags = servers.iter().map(|&server| Tag::Table {
-                server,
-                database,
-                oid,
-            });
-            tags.map(|tag| words.slot(tag)).collect::<Vec<_>>()
-        };
+    fn resolve(&self, verdict: &Verdict, is_query: bool, snapshot: Option<&Snapshot>) -> Plan {
+        let slots = |oid: &Oid| self.table_slots(*oid, snapshot);
         let mut writes: Vec<Slot> = match &verdict.write {
             WriteSet::Nothing => Vec::new(),
             WriteSet::Tables(tables) => tables.iter().flat_map(slots).collect(),
@@ -232,31 +256,54 @@ impl Database {
         if verdict.catalog {
             writes.push(Slot::CATALOG);
         }
-        let read = match (verdict.read, snapshot) {
-            (Ok(reads), Some(snapshot)) => {
-                self.time_to_live(&reads, &snapshot.catalog).map(|ttl| {
-                    let mut slots: Vec<Slot> = reads.tables.iter().flat_map(slots).collect();
-                    slots.push(Slot::EVERYTHING);
-                    slots.sort_unstable();
-                    slots.dedup();
-                    ReadPlan {
-                        slots: slots.into(),
-                        catalog: snapshot.stamp,
-                        ttl,
-                    }
-                })
-            }
+        let read = match (&verdict.read, snapshot) {
+            (Ok(reads), Some(snapshot)) => self.time_to_live(reads, &snapshot.catalog).map(|ttl| {
+                let mut slots: Vec<Slot> = reads.tables.iter().flat_map(slots).collect();
+                slots.push(Slot::EVERYTHING);
+                slots.sort_unstable();
+                slots.dedup();
+                ReadPlan {
+                    slots: slots.into(),
+                    catalog: snapshot.stamp,
+                    ttl,
+                }
+            }),
             (Ok(_), None) => Err(Reason::CatalogNotReady),
-            (Err(reason), _) => Err(reason),
+            (Err(reason), _) => Err(*reason),
         };
         Plan {
             read,
             catalog: snapshot.map(|snapshot| snapshot.stamp),
             writes: writes.into(),
-            rollback_is_provable: !matches!(verdict.write, WriteSet::Everything),
+            rollback_is_provable: !verdict.may_commit
+                && !matches!(verdict.write, WriteSet::Everything),
+            is_repeatable: is_query
+                && verdict.computes_only
+                && verdict.session.is_empty()
+                && matches!(verdict.write, WriteSet::Nothing),
             is_blind: snapshot.is_none() && matches!(verdict.write, WriteSet::Everything),
             session: verdict.session,
         }
+    }
+
+    /// The words of a table. To be asked for after the snapshot was found to be current: when the numbers of the server
+    /// change, the catalog's word does.
+    fn table_slots(&self, oid: Oid, snapshot: Option<&Snapshot>) -> Vec<Slot> {
+        let (words, database, Oid(oid)) = (self.freshness.words(), self.origin.oid, oid);
+        if let Some(system) = snapshot.and_then(|snapshot| snapshot.system) {
+            return vec![words.slot(Tag::SharedTable {
+                system,
+                database,
+                oid,
+            })];
+        }
+        let servers = self.origin.server.numbers();
+        let tags = servers.iter().map(|&server| Tag::Table {
+            server,
+            database,
+            oid,
+        });
+        tags.map(|tag| words.slot(tag)).collect()
     }
 
     /// The shortest time to live of the tables read, by the configuration's rules for them.
@@ -301,15 +348,50 @@ impl Database {
         matches!(&*self.loading.lock(), Loading::Failed { .. })
     }
 
-    /// Waits until the catalog of a database that is new to the proxy has been loaded, but not for long: then
-    /// the first reads are not cached.
+    /// Waits until the catalog of a database that is new to the proxy has been loaded, or is known to be the same
+    /// still if nobody has been there for a while, but not for long: then the first reads are not cached.
     pub async fn first_load(self: &Arc<Self>) {
         let loaded = self.loaded.notified();
-        if self.snapshot.load().is_some() || self.is_catalog_out_of_reach() {
+        if self.is_catalog_out_of_reach() {
+            return;
+        }
+        if self.snapshot.load().is_some() {
+            if !self.is_vouched(Instant::now()) {
+                let _ = tokio::time::timeout(FIRST_LOAD_LIMIT, self.look_again()).await;
+            }
             return;
         }
         self.load();
         let _ = tokio::time::timeout(FIRST_LOAD_LIMIT, loaded).await;
+    }
+
+    /// Waits until the catalog is known, for a request that is not in a hurry, but not for long. A load that has just
+    /// failed is begun anew.
+    pub async fn known_again(self: &Arc<Self>) {
+        let known = async {
+            loop {
+                let loaded = self.loaded.notified();
+                tokio::pin!(loaded);
+                loaded.as_mut().enable();
+                if self.snapshot().is_some() {
+                    return;
+                }
+                let _ = tokio::time::timeout(LOCKED_PAUSE, loaded).await;
+            }
+        };
+        let _ = tokio::time::timeout(KNOWN_AGAIN_LIMIT, known).await;
+    }
+
+    /// Loads the catalog now, for who cannot go on without it.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded, in one line.
+    pub async fn load_and_wait(&self) -> Result<(), String> {
+        let loaded = tokio::time::timeout(LOAD_LIMIT, async {
+            while !self.load_now().await? {}
+            Ok(())
+        });
+        loaded.await.unwrap_or_else(|late| Err(late.to_string()))
     }
 
     /// Begins to load the catalog, unless that is under way or has just failed.
@@ -326,16 +408,18 @@ impl Database {
         tokio::spawn(async move {
             let loaded = tokio::time::timeout(LOAD_LIMIT, database.load_now()).await;
             let loaded = loaded.unwrap_or_else(|late| Err(late.to_string()));
-            let counter = if loaded.is_ok() {
-                Counter::CatalogLoads
-            } else {
-                Counter::CatalogLoadsFailed
-            };
-            database.metrics.add(counter, 1);
+            match loaded {
+                Ok(true) => {
+                    database.watch.note_load();
+                    database.metrics.add(Counter::CatalogLoads, 1);
+                }
+                Ok(false) => {}
+                Err(_) => database.metrics.add(Counter::CatalogLoadsFailed, 1),
+            }
             let before = std::mem::replace(
                 &mut *database.loading.lock(),
                 match &loaded {
-                    Ok(()) => Loading::Idle,
+                    Ok(_) => Loading::Idle,
                     Err(error) => Loading::Failed {
                         at: Instant::now(),
                         error: error.clone(),
@@ -354,16 +438,17 @@ impl Database {
         });
     }
 
-    async fn load_now(&self) -> Result<(), String> {
+    /// Loads it, unless it is being changed at this moment.
+    async fn load_now(&self) -> Result<bool, String> {
         static VERSIONS: AtomicU64 = AtomicU64::new(1);
         // The stamp comes first: whatever changes the catalogs from here on makes the snapshot void.
         let Some(stamp) = self.freshness.words().stamp(Slot::CATALOG) else {
-            return Ok(());
+            return Ok(false);
         };
         let (client, driver) = control::connect(&self.origin.upstream, self.name())
             .await
             .map_err(|error| error.to_string())?;
-        let loaded = catalog::load(&client).await;
+        let loaded = catalog::load_rows(&client).await;
         let system = if self.config.is_shared() {
             Some(catalog::system_identifier(&client).await)
         } else {
@@ -375,21 +460,69 @@ impl Database {
             let error = ControlError::from(error);
             format!("{error} (a fleet tells servers apart by pg_catalog.pg_control_system())")
         })?;
-        let catalog = match loaded {
-            Ok(catalog) => catalog,
+        let (mut rows, digest) = match loaded {
+            Ok(loaded) => loaded,
             Err(error) if catalog::is_locked(&error) => {
                 tokio::time::sleep(LOCKED_PAUSE).await;
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => return Err(ControlError::from(error).to_string()),
         };
+        rows.vouched = vouched(&self.config);
+        // The bodies of all functions are parsed: no work for a thread that serves clients.
+        let catalog = tokio::task::spawn_blocking(|| Catalog::new(rows))
+            .await
+            .map_err(|error| error.to_string())?;
+        for problem in catalog.problems() {
+            tracing::warn!(database = self.name(), "{problem}");
+        }
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
         self.snapshot.store(Some(Arc::new(Snapshot {
             catalog,
             stamp,
             version,
             system,
+            loaded: Instant::now(),
+            digest: Mutex::new(digest),
         })));
-        Ok(())
+        self.watch.vouch(Instant::now(), Duration::ZERO);
+        Ok(true)
     }
+
+    /// What the current snapshot is to be compared with, and its stamp.
+    fn current_digest(&self) -> Option<(Stamp, Digest)> {
+        let snapshot = self.current_snapshot()?;
+        let digest = snapshot.digest.lock().clone();
+        Some((snapshot.stamp, digest))
+    }
+
+    /// The snapshot of this stamp was found to be true.
+    fn renew_digest(&self, stamp: Stamp, digest: Digest) {
+        let snapshot = self.current_snapshot();
+        if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.stamp == stamp) {
+            *snapshot.digest.lock() = digest;
+        }
+    }
+}
+
+/// What a statement does, by a snapshot of the catalog.
+fn verdict(statement: &Statement, snapshot: Option<&Snapshot>) -> Verdict {
+    let catalog = snapshot.map(|snapshot| &snapshot.catalog);
+    let mut verdict = statement.parsed().judge(catalog);
+    if let Some(catalog) = catalog {
+        verdict.take_parameters(statement.parameter_types(), catalog);
+    }
+    verdict
+}
+
+/// What the configuration says of functions.
+fn vouched(config: &Config) -> Vec<VouchedRow> {
+    let rules = config.cache.functions.iter();
+    rules
+        .map(|(function, rule)| VouchedRow {
+            function: function.clone(),
+            reads: rule.reads.clone(),
+            writes: rule.writes.clone(),
+        })
+        .collect()
 }

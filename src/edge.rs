@@ -105,6 +105,10 @@ async fn greet(
     if startup.replication() {
         return passthrough::run(newcomer, startup, route, &services, admission).await;
     }
+    let startup = match services.config.retry.isolation {
+        Some(level) => startup.with_default("default_transaction_isolation", level.as_str()),
+        None => startup,
+    };
     let login = async {
         if services.config.auth.mode == AuthMode::Scram {
             return proof::log_in(&mut newcomer, &startup, route, &services).await;

@@ -33,6 +33,7 @@ pub mod upstream;
 pub mod admin;
 pub mod observe;
 pub mod reason;
+pub mod sync;
 
 pub mod migrate;
 pub mod seed;

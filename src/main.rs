@@ -4,8 +4,8 @@ use std::{error::Error, io, process::ExitCode, thread::available_parallelism};
 
 use clap::Parser;
 use pgkeel::{
-    app,
-    cli::{self, Cli, Command},
+    app::{self, explain::Question},
+    cli::{self, Cli, Command, ExplainArgs},
     config::{Config, Inputs, Problem},
     migrate::{self, MigrateArgs},
     observe,
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Some(Command::Check(sources)) => {
             cli::check(&sources.inputs(), &mut io::stdout(), &mut io::stderr()).map_err(Into::into)
         }
+        Some(Command::Explain(arguments)) => explain(arguments),
         Some(Command::Migrate(arguments)) => migrate(&arguments),
         Some(Command::Seed(arguments)) => seed(&arguments),
     };
@@ -44,6 +45,18 @@ fn run(inputs: &Inputs) -> Outcome {
         tracing::warn!("{warning}");
     }
     Ok(runtime(config.workers.threads)?.block_on(app::run(config))?)
+}
+
+fn explain(arguments: ExplainArgs) -> Outcome {
+    let config = Config::load(&arguments.sources.inputs())?.config;
+    let question = Question {
+        sql: arguments.sql,
+        database: arguments.database,
+        json: arguments.json,
+    };
+    let mut out = io::stdout();
+    let work = app::explain::explain(config, &question, &mut out);
+    Ok(runtime(1)?.block_on(work)?)
 }
 
 fn migrate(arguments: &MigrateArgs) -> Outcome {

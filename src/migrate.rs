@@ -2,20 +2,28 @@
 //!
 //! Invariant: only the holder of the database's migration lock changes anything, and a step's SQL and
 //! its row in `_sqlx_migrations` are committed together unless the file opens with
-//! `-- no-transaction`. Table, checksums and lock are those of sqlx, so `sqlx migrate` may be used on
-//! the same database. Knows nothing of the proxy.
+//! `-- no-transaction`: such a step can be resumed or undone when it was interrupted. Table, checksums and
+//! lock are those of sqlx. Knows nothing of the proxy.
 
 mod error;
+mod history;
+mod lock;
+mod script;
+mod status;
 mod steps;
+mod unbound;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration};
+use sqlx::migrate::{Migrate, MigrateError, Migration};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
+
+use history::Entry;
+use unbound::Start;
 
 pub use error::Error;
 pub use steps::{Step, embedded};
@@ -23,11 +31,10 @@ pub use steps::{Step, embedded};
 /// How long the server may take to answer a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long one attempt at the lock may wait inside the server, see [`lock`].
-const LOCK_ATTEMPT: &str = "SET lock_timeout = '200ms'";
-
-/// The pause between two attempts at the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// What a migration's session sets first. "relation exists, skipping" is no news to anyone who runs migrations
+/// twice, and a role's limits are made for queries: building an index may take longer.
+const SESSION: &str =
+    "SET client_min_messages = warning; SET statement_timeout = 0; SET lock_timeout = 0";
 
 /// The arguments of `pgkeel migrate`.
 #[derive(clap::Args, Clone, Debug)]
@@ -96,7 +103,7 @@ pub async fn run_steps(
 ) -> Result<(), Error> {
     let mut connection = connect(url).await?;
     let result = match action {
-        Action::Status => status(&mut connection, steps, out).await,
+        Action::Status => status::show(&mut connection, steps, out).await,
         Action::Up { .. } | Action::Down { .. } => {
             change(&mut connection, steps, action, out).await
         }
@@ -127,88 +134,74 @@ async fn change(
     action: Action,
     out: &mut impl Write,
 ) -> Result<(), Error> {
-    lock(connection, out).await?;
+    connection.execute(SESSION).await?;
+    lock::take(connection, out).await?;
     connection.ensure_migrations_table().await?;
-    if let Some(version) = connection.dirty_version().await? {
-        return Err(Error::HalfDone(version));
-    }
-    let applied = connection.list_applied_migrations().await?;
-    let work = plan(action, steps, &applied)?;
+    let history = history::load(connection).await?;
+    let work = plan(action, steps, &history)?;
     if work.is_empty() {
         writeln!(out, "nothing to do")?;
     }
     for one in work {
+        let took = one.carry_out(connection).await?;
         let (verb, migration) = match one {
-            Work::Apply(migration) => ("applied", migration),
-            Work::Undo(migration) => ("undone", migration),
+            Work::Apply(migration, Start::Fresh) => ("applied", migration),
+            Work::Apply(migration, Start::HalfDone) => ("completed", migration),
+            Work::Undo(migration, _) => ("undone", migration),
         };
-        let done = match one {
-            Work::Apply(_) => connection.apply(migration).await,
-            Work::Undo(_) => connection.revert(migration).await,
-        };
-        let took = done.map_err(|error| Error::from_step(migration, error))?;
         writeln!(
             out,
             "{verb} {} in {} ms",
             steps::label(migration),
             took.as_millis()
         )?;
+        out.flush()?;
     }
     Ok(connection.unlock().await?)
-}
-
-/// Takes sqlx's advisory lock.
-///
-/// Not by one long wait: a session that waits inside the server holds a snapshot, and CREATE INDEX
-/// CONCURRENTLY in the migration it waits for would wait for that snapshot in turn, until PostgreSQL ends
-/// one of the two as a deadlock. So the wait is made of short attempts.
-/// <https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY>
-async fn lock(connection: &mut PgConnection, out: &mut impl Write) -> Result<(), Error> {
-    // "relation exists, skipping" is no news to anyone who runs migrations twice.
-    connection
-        .execute("SET client_min_messages = warning")
-        .await?;
-    connection.execute(LOCK_ATTEMPT).await?;
-    let mut waiting = false;
-    while let Err(error) = connection.lock().await {
-        if !error::is_lock_timeout(&error) {
-            return Err(error.into());
-        }
-        if !waiting {
-            writeln!(out, "waiting for another migration of this database to end")?;
-            out.flush()?;
-            waiting = true;
-        }
-        tokio::time::sleep(LOCK_PAUSE).await;
-    }
-    connection.execute("RESET lock_timeout").await?;
-    Ok(())
 }
 
 /// One thing to carry out.
 #[derive(Clone, Copy, Debug)]
 enum Work<'steps> {
-    Apply(&'steps Migration),
-    Undo(&'steps Migration),
+    Apply(&'steps Migration, Start),
+    Undo(&'steps Migration, Start),
 }
 
-/// What `action` means for a database where `applied` is in place.
+impl Work<'_> {
+    async fn carry_out(self, connection: &mut PgConnection) -> Result<Duration, Error> {
+        let (migration, done) = match self {
+            Self::Apply(migration, start) if migration.no_tx => {
+                return unbound::apply(connection, migration, start).await;
+            }
+            Self::Undo(migration, start) if migration.no_tx => {
+                return unbound::revert(connection, migration, start).await;
+            }
+            Self::Apply(migration, _) => (migration, connection.apply(migration).await),
+            Self::Undo(migration, _) => (migration, connection.revert(migration).await),
+        };
+        done.map_err(|error| Error::from_step(migration, error))
+    }
+}
+
+/// What `action` means for a database with this history.
 fn plan<'steps>(
     action: Action,
     steps: &'steps [Step],
-    applied: &[AppliedMigration],
+    history: &[Entry],
 ) -> Result<Vec<Work<'steps>>, Error> {
     let by_version: BTreeMap<i64, &Step> =
         steps.iter().map(|step| (step.version(), step)).collect();
-    for one in applied {
+    for entry in history {
         let step = by_version
-            .get(&one.version)
-            .ok_or(Error::UnknownVersion(one.version))?;
-        if step.up().checksum != one.checksum {
+            .get(&entry.version)
+            .ok_or(Error::UnknownVersion(entry.version))?;
+        if *step.up().checksum != *entry.checksum {
             return Err(Error::Changed(step.label()));
         }
+        if !entry.success && !step.can_resume(action) {
+            return Err(Error::HalfDone(entry.version));
+        }
     }
-    let is_applied = |version: i64| applied.iter().any(|one| one.version == version);
     let (Action::Up { to } | Action::Down { to }) = action else {
         return Ok(Vec::new());
     };
@@ -218,73 +211,31 @@ fn plan<'steps>(
             newest: by_version.keys().last().copied().unwrap_or(0),
         });
     }
+    let start = |step: &Step| match history.iter().find(|one| one.version == step.version()) {
+        None => Some(Start::Fresh),
+        Some(entry) if !entry.success => Some(Start::HalfDone),
+        Some(_) => None,
+    };
+    let up = |step: &'steps Step| Some(Work::Apply(step.up(), start(step)?));
+    let down = |step: &'steps Step| match start(step) {
+        Some(Start::Fresh) => None,
+        begun => Some(Work::Undo(step.down(), begun.unwrap_or(Start::Fresh))),
+    };
     Ok(match action {
         Action::Status => Vec::new(),
         Action::Up { to } => steps
             .iter()
-            .filter(|step| {
-                !is_applied(step.version()) && to.is_none_or(|last| step.version() <= last)
-            })
-            .map(|step| Work::Apply(step.up()))
+            .filter(|step| to.is_none_or(|last| step.version() <= last))
+            .filter_map(up)
             .collect(),
         Action::Down { to } => steps
             .iter()
             .rev()
-            .filter(|step| {
-                is_applied(step.version()) && to.is_none_or(|last| step.version() > last)
-            })
+            .filter(|step| to.is_none_or(|last| step.version() > last))
+            .filter_map(down)
             .take(if to.is_none() { 1 } else { usize::MAX })
-            .map(|step| Work::Undo(step.down()))
             .collect(),
     })
-}
-
-/// Lists the steps of this program and of the database. Takes no lock and creates no table.
-async fn status(
-    connection: &mut PgConnection,
-    steps: &[Step],
-    out: &mut impl Write,
-) -> Result<(), Error> {
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
-    let rows: Vec<(i64, String, Vec<u8>, String)> = if exists {
-        sqlx::query_as(
-            "SELECT version, description, checksum, \
-                    to_char(installed_on AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS \"UTC\"') \
-             FROM _sqlx_migrations ORDER BY version",
-        )
-        .fetch_all(&mut *connection)
-        .await?
-    } else {
-        Vec::new()
-    };
-    let mut pending = 0_usize;
-    for step in steps {
-        match rows.iter().find(|row| row.0 == step.version()) {
-            None => {
-                pending += 1;
-                writeln!(out, "pending  {}", step.label())?;
-            }
-            Some(row) if row.2 != *step.up().checksum => {
-                writeln!(
-                    out,
-                    "changed  {}  (applied {}, not what this program holds)",
-                    step.label(),
-                    row.3
-                )?;
-            }
-            Some(row) => writeln!(out, "applied  {}  {}", step.label(), row.3)?,
-        }
-    }
-    for row in rows
-        .iter()
-        .filter(|row| !steps.iter().any(|step| step.version() == row.0))
-    {
-        writeln!(out, "unknown  {:04} {}  {}", row.0, row.1, row.3)?;
-    }
-    writeln!(out, "{} applied, {pending} pending", rows.len())?;
-    Ok(())
 }
 
 impl From<MigrateError> for Error {
@@ -313,13 +264,16 @@ mod tests {
             .collect()
     }
 
-    fn applied(steps: &[Step], versions: &[i64]) -> Vec<AppliedMigration> {
+    fn applied(steps: &[Step], versions: &[i64]) -> Vec<Entry> {
         steps
             .iter()
             .filter(|step| versions.contains(&step.version()))
-            .map(|step| AppliedMigration {
+            .map(|step| Entry {
                 version: step.version(),
-                checksum: step.up().checksum.clone(),
+                description: String::new(),
+                checksum: step.up().checksum.to_vec(),
+                success: true,
+                installed: String::new(),
             })
             .collect()
     }
@@ -327,12 +281,21 @@ mod tests {
     #[track_caller]
     fn check(action: Action, versions: &[i64], expected: &str) {
         let steps = steps();
-        let work = plan(action, &steps, &applied(&steps, versions)).map(|work| {
+        check_history(action, &steps, &applied(&steps, versions), expected);
+    }
+
+    #[track_caller]
+    fn check_history(action: Action, steps: &[Step], history: &[Entry], expected: &str) {
+        let start = |start: &Start| match start {
+            Start::Fresh => "",
+            Start::HalfDone => "?",
+        };
+        let work = plan(action, steps, history).map(|work| {
             let words: Vec<_> = work
                 .iter()
                 .map(|one| match one {
-                    Work::Apply(migration) => format!("+{}", migration.version),
-                    Work::Undo(migration) => format!("-{}", migration.version),
+                    Work::Apply(step, from) => format!("+{}{}", step.version, start(from)),
+                    Work::Undo(step, from) => format!("-{}{}", step.version, start(from)),
                 })
                 .collect();
             words.join(" ")
@@ -360,7 +323,7 @@ mod tests {
     fn a_database_that_went_another_way_is_left_alone() {
         let steps = steps();
         let mut changed = applied(&steps, &[1, 2]);
-        changed[1].checksum = vec![0].into();
+        changed[1].checksum = vec![0];
         assert!(matches!(
             plan(Action::Up { to: None }, &steps, &changed),
             Err(Error::Changed(_))
@@ -374,6 +337,34 @@ mod tests {
             plan(Action::Up { to: None }, &steps[..2], &unknown),
             Err(Error::UnknownVersion(3))
         ));
+    }
+
+    #[test]
+    fn a_step_that_was_interrupted_is_resumed_if_it_can_be() {
+        let (up, down) = (Action::Up { to: None }, Action::Down { to: None });
+        let half_done = |steps: &[Step]| {
+            let mut history = applied(steps, &[1, 2]);
+            history[1].success = false;
+            history
+        };
+        let plain = "SELECT";
+        let unbound = "-- no-transaction\nSELECT";
+        let steps = |up, down| {
+            let mut steps = steps();
+            steps[1] = Step::new(2, "step 2", up, down);
+            steps
+        };
+        let refused = Error::HalfDone(2).to_string();
+        for (scripts, expected_up, expected_down) in [
+            ((unbound, unbound), "+2? +3", "-2?"),
+            ((unbound, plain), "+2? +3", "-2?"),
+            ((plain, unbound), refused.as_str(), "-2?"),
+            ((plain, plain), &refused, &refused),
+        ] {
+            let steps = steps(scripts.0, scripts.1);
+            check_history(up, &steps, &half_done(&steps), expected_up);
+            check_history(down, &steps, &half_done(&steps), expected_down);
+        }
     }
 
     #[tokio::test]

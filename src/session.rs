@@ -19,6 +19,7 @@ mod outgoing;
 mod recall;
 mod record;
 mod relay;
+mod retry;
 mod revise;
 mod sequences;
 mod settings;
@@ -42,6 +43,7 @@ use crate::cache::key::ContextId;
 use crate::clients::{Admission, Membership};
 use crate::database::Database;
 use crate::database::statement::Statement;
+use crate::database::watch::Attendance;
 use crate::observe::{Counter, Route};
 use crate::protocol::backend::TransactionStatus;
 use crate::protocol::frontend::Malformed;
@@ -85,6 +87,7 @@ pub struct Session {
     client: Client,
     pool: Arc<Pool>,
     database: Arc<Database>,
+    _attendance: Attendance,
     /// The settings it began with, and what it has changed of them.
     kind: Kind,
     context: ContextId,
@@ -179,11 +182,13 @@ impl Session {
         let kind = Kind {
             baseline,
             changes: unchanged(),
+            told_pid: membership.key.pid,
         };
         let database = services.database(&kind.baseline.database, pool.route());
         let context = settings::context(&services, &database, &pool, &kind.baseline, &kind.changes);
         Self {
-            client: Client::new(socket, inbox),
+            client: Client::new(socket, inbox, membership.key.pid),
+            _attendance: database.attend(),
             database,
             context,
             dialect: settings::dialect(&kind.baseline.parameters),
@@ -317,7 +322,9 @@ impl Session {
                 self.unjudged.push((statement, remaining));
                 return;
             }
-            self.pin(plan.session.intersection(remaining));
+            let effects = plan.session.intersection(remaining);
+            self.pin(effects);
+            self.stay_if_watched(effects);
         }
     }
 

@@ -9,6 +9,7 @@ pub mod control;
 pub mod kind;
 pub mod lease;
 pub mod login;
+pub mod patience;
 pub mod pool;
 pub mod pools;
 mod scram;
@@ -55,6 +56,37 @@ impl Error {
                 .and_then(|body| error_field(body, b'C'))
                 .is_some_and(|sqlstate| sqlstate == b"28P01"),
             Self::Unreachable(_)
+            | Self::SettingsRefused
+            | Self::WaitTimeout(_)
+            | Self::Protocol(_) => false,
+        }
+    }
+
+    /// May the same attempt succeed in a moment? Not where the server has said no.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        use io::ErrorKind::*;
+
+        match self {
+            Self::Unreachable(error) => matches!(
+                error.kind(),
+                BrokenPipe
+                    | ConnectionAborted
+                    | ConnectionRefused
+                    | ConnectionReset
+                    | HostUnreachable
+                    | NetworkUnreachable
+                    // The server's Unix socket is not there while it restarts.
+                    | NotFound
+                    | TimedOut
+                    | UnexpectedEof
+            ),
+            // cannot_connect_now, too_many_connections
+            Self::Refused(message) => message
+                .get(HEADER..)
+                .and_then(|body| error_field(body, b'C'))
+                .is_some_and(|sqlstate| matches!(sqlstate, b"57P03" | b"53300")),
+            Self::LoginRequired
             | Self::SettingsRefused
             | Self::WaitTimeout(_)
             | Self::Protocol(_) => false,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::stats::{Pool, Stats};
+use super::stats::{CatalogNumbers, Pool, Stats};
 use crate::{
     observe::{Counter, Metrics, Route},
     reason::Reason,
@@ -45,6 +45,7 @@ pub(super) fn page(stats: &Stats, metrics: &Metrics) -> String {
         shared::shared(&mut page, report);
     }
     pools(&mut page, &stats.pools);
+    catalogs(&mut page, &stats.catalogs);
     page.text
 }
 
@@ -127,6 +128,57 @@ fn gauges(page: &mut Exposition, stats: &Stats) {
     ] {
         page.family(name, Kind::Gauge, help);
         page.sample(&[], value);
+    }
+}
+
+fn catalogs(page: &mut Exposition, catalogs: &[CatalogNumbers]) {
+    page.family(
+        "catalog_snapshot_loads_total",
+        Kind::Counter,
+        "Catalog snapshots loaded, by database and cause.",
+    );
+    for catalog in catalogs {
+        let loads = catalog.loads;
+        for (cause, value) in [
+            ("start", loads.start),
+            ("statement", loads.statement),
+            ("elsewhere", loads.elsewhere),
+        ] {
+            let labels = [
+                ("server", &*catalog.server),
+                ("database", &catalog.database),
+                ("cause", cause),
+            ];
+            page.sample(&labels, value);
+        }
+    }
+    type Read = fn(&CatalogNumbers) -> u64;
+    let gauges: [(&str, &str, Read); 3] = [
+        (
+            "catalog_snapshot_version",
+            "The number of the catalog snapshot in use; 0 for none.",
+            |catalog| catalog.version,
+        ),
+        (
+            "catalog_snapshot_age_seconds",
+            "How long ago the catalog snapshot was loaded.",
+            |catalog| catalog.age_seconds,
+        ),
+        (
+            "catalog_snapshot_checked",
+            "1 while results are served as far as changes made elsewhere are concerned.",
+            |catalog| catalog.checked.into(),
+        ),
+    ];
+    for (name, help, read) in gauges {
+        page.family(name, Kind::Gauge, help);
+        for catalog in catalogs {
+            let labels = [
+                ("server", &*catalog.server),
+                ("database", &catalog.database),
+            ];
+            page.sample(&labels, read(catalog));
+        }
     }
 }
 

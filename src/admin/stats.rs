@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 
 use crate::{
+    database::watch::Loads,
     observe::{Counter, Metrics, Route, Summary},
     reason::Reason,
 };
@@ -22,6 +23,25 @@ pub struct Stats {
     pub freshness: Freshness,
     /// The shared tier and the fleet, if there is one.
     pub shared: Option<crate::shared::Report>,
+    /// The catalog snapshots, one for each database seen so far.
+    pub catalogs: Vec<CatalogNumbers>,
+}
+
+/// The catalog snapshot of one database.
+#[derive(Clone, Debug, Serialize)]
+pub struct CatalogNumbers {
+    /// The address of the server.
+    pub server: String,
+    /// The database.
+    pub database: String,
+    /// Its number: another one for each snapshot. Zero: none was loaded yet.
+    pub version: u64,
+    /// How long ago it was loaded.
+    pub age_seconds: u64,
+    /// How often one was loaded, by cause.
+    pub loads: Loads,
+    /// Are results served by it, as far as changes made elsewhere are concerned?
+    pub checked: bool,
 }
 
 /// Client connections.
@@ -91,6 +111,7 @@ pub(super) struct StatsPage<'a> {
     freshness: FreshnessPage<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<&'a crate::shared::Report>,
+    catalogs: &'a [CatalogNumbers],
     bypass: BTreeMap<&'static str, u64>,
     counters: BTreeMap<&'static str, u64>,
     latency: BTreeMap<&'static str, Summary>,
@@ -136,6 +157,7 @@ pub(super) fn page<'a>(stats: &'a Stats, metrics: &Metrics) -> StatsPage<'a> {
             windows_rolled_back: metrics.count(Counter::WindowsRolledBack),
         },
         shared: stats.shared.as_ref(),
+        catalogs: &stats.catalogs,
         bypass: Reason::ALL
             .iter()
             .map(|reason| (reason.as_str(), metrics.bypasses(*reason)))
@@ -223,6 +245,18 @@ pub(super) fn sample() -> Stats {
             coverage: "writes through pgkeel only".into(),
         },
         shared: None,
+        catalogs: vec![CatalogNumbers {
+            server: "db:5432".into(),
+            database: "quo\"ted".into(),
+            version: 7,
+            age_seconds: 60,
+            loads: Loads {
+                start: 1,
+                statement: 2,
+                elsewhere: 3,
+            },
+            checked: true,
+        }],
     }
 }
 
@@ -249,6 +283,7 @@ mod tests {
         assert_eq!(page["latency"].as_object().unwrap().len(), Route::ALL.len());
         assert_eq!(page["cache"]["max_bytes"], 1 << 28);
         assert_eq!(page["freshness"]["windows_open"], 1);
+        assert_eq!(page["catalogs"][0]["loads"]["elsewhere"], 3);
         assert_eq!(page["freshness"]["invalidations"], 0);
     }
 }

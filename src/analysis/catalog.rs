@@ -7,25 +7,28 @@
 mod closure;
 mod explain;
 mod functions;
+mod graph;
 mod relations;
 pub mod rows;
 mod types;
 mod views;
+mod vouched;
 
 use std::collections::{HashMap, HashSet};
 use std::mem::take;
 
-pub(super) use closure::Touched;
-pub(super) use functions::{Behaviour, Functions};
-use relations::{Hazards, Relations};
-pub(super) use relations::{Named, Origin, Relation, RelationCode};
-use rows::{ExpressionRow, ForeignKeyRow, Persistence, RelationKind, Rows};
+pub(super) use functions::{Behaviour, Callees, Functions};
+use relations::Relations;
+pub(super) use relations::{Named, Origin, Relation};
+use rows::{
+    ExpressionRow, ForeignKeyRow, Persistence, RelationKind, Rows, TriggerEvent, TriggerRow,
+};
 pub(super) use types::{Cast, Types};
 
 use super::Oid;
 use super::facts::{Name, Reach};
 use super::session::SessionEffects;
-use super::survey::{Survey, expression};
+use super::survey::{Findings, Node, Survey, expression};
 use crate::reason::Reason;
 
 /// The catalog of one database at one moment.
@@ -36,61 +39,86 @@ pub struct Catalog {
     parents: HashMap<Oid, Vec<Oid>>,
     /// By the table they refer to.
     foreign_keys: HashMap<Oid, Vec<ForeignKeyRow>>,
+    triggers: HashMap<Oid, Vec<TriggerRow>>,
+    rules: HashMap<Oid, Vec<(TriggerEvent, Findings)>>,
+    /// Of each view that may be changed: the relation that then changes.
+    bases: HashMap<Oid, Name>,
+    /// Users' functions in the defaults, checks, indexes and policies of a relation.
+    expression_functions: HashMap<Oid, Vec<Oid>>,
+    /// Unusual types of a relation's columns.
+    column_types: HashMap<Oid, Vec<Oid>>,
     date_columns: HashSet<Box<str>>,
     functions: Functions,
     types: Types,
-    implicit_code: Implicit,
-    definition_code: Implicit,
+    /// What runs where no statement names it, if that is of any consequence.
+    implicit: Option<Survey>,
+    /// The functions of event triggers, which run when an object is defined.
+    event_triggers: Vec<Oid>,
     /// Relations that hold times of day.
     times_of_day: HashSet<Oid>,
     /// What the defaults and checks of relations do with the server's own functions, but for those that do nothing.
     expressions: HashMap<Oid, (Reach, SessionEffects)>,
-    /// What the queries of views and materialized views do.
-    queries: HashMap<Oid, Survey>,
-}
-
-/// Whether the database runs users' code where no statement names it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Implicit {
-    Code,
-    Nothing,
+    /// What bodies of functions and queries of views do and lead to.
+    findings: HashMap<Node, Findings>,
+    problems: Vec<String>,
 }
 
 impl Catalog {
     /// Builds a snapshot.
+    ///
+    /// The bodies of all functions are parsed: with thousands of them this takes hundreds of milliseconds.
     #[must_use]
     pub fn new(mut rows: Rows) -> Self {
-        let mut functions = Functions::new(
+        let bodies = graph::bodies(&mut rows);
+        let functions = Functions::new(
             take(&mut rows.built_in_functions),
             take(&mut rows.functions),
+            take(&mut rows.built_in_operators),
+            take(&mut rows.operators),
         );
         let types = Types::new(take(&mut rows.types));
-        functions.settle(&types, &rows.built_in_operators, &rows.operators);
-        let expressions = effects(&rows.column_expressions, &functions);
-        let hazards = Hazards::new(&rows, &functions, &types);
-        let (relations, definitions) =
-            Relations::new(rows.relations, rows.system_relations, &hazards);
-        let implicit_code = rows
-            .implicit_functions
+        let odd: HashSet<_> = rows
+            .column_types
             .iter()
-            .any(|oid| !functions.is_pure(*oid));
-
+            .filter(|row| !types.shows_plainly(row.column_type, &functions))
+            .map(|row| row.relation)
+            .collect();
+        let (relations, definitions) =
+            Relations::new(rows.relations, rows.system_relations, |oid| {
+                odd.contains(&oid)
+            });
         let mut catalog = Self {
             relations,
             children: edges(&rows.inheritance, |row| (row.parent, row.child)),
             parents: edges(&rows.inheritance, |row| (row.child, row.parent)),
             foreign_keys: edges(&rows.foreign_keys, |row| (row.referenced, *row)),
+            triggers: by_relation(rows.triggers, |row| row.relation),
+            rules: HashMap::new(),
+            bases: HashMap::new(),
+            expression_functions: edges(&rows.expressions, |row| (row.relation, row.function)),
+            column_types: edges(&rows.column_types, |row| (row.relation, row.column_type)),
             date_columns: rows.date_columns.into_iter().map(Into::into).collect(),
+            expressions: effects(&rows.column_expressions, &functions),
             functions,
             types,
-            implicit_code: Implicit::of(implicit_code),
-            definition_code: Implicit::of(!rows.event_triggers.is_empty()),
+            implicit: None,
+            event_triggers: rows.event_triggers,
             times_of_day: rows.times_of_day.into_iter().collect(),
-            expressions,
-            queries: HashMap::new(),
+            findings: HashMap::new(),
+            problems: Vec::new(),
         };
-        catalog.queries = views::resolve(&catalog, &definitions);
+        catalog.look_into_views(&definitions);
+        catalog.look_into_functions(&bodies);
+        catalog.look_into_rules(&rows.rules);
+        catalog.vouch(&rows.vouched);
+        catalog.look_into_implicit(&rows.implicit_functions);
         catalog
+    }
+
+    /// What is wrong with what the configuration says of this database, for the log.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// The schema and name of a relation.
@@ -114,19 +142,25 @@ impl Catalog {
         })
     }
 
-    /// What reading the value of a parameter of this type may do.
-    pub(super) fn parameter(&self, type_oid: Oid) -> Cast {
+    /// What reading the value of a parameter of this type may do; `None`: nothing.
+    pub(super) fn parameter(&self, type_oid: Oid) -> Option<Survey> {
         /// `pg_type.dat`: the type of a literal not yet resolved.
         const UNKNOWN: Oid = Oid(705);
         /// `pg_type.dat`: a time of day, which another time zone tells by today's date.
         const TIMES: [Oid; 2] = [Oid(1083), Oid(1183)];
         if type_oid == Oid(0) || type_oid == UNKNOWN {
-            Cast::Plain
-        } else if TIMES.contains(&type_oid) {
-            Cast::Refused(Reason::UnsafeType)
-        } else {
-            self.types.cast_to(type_oid, &self.functions)
+            return None;
         }
+        let mut findings = Findings::default();
+        if TIMES.contains(&type_oid) {
+            findings.own.refuse(Reason::UnsafeType);
+        } else {
+            if let Cast::Refused(reason) = self.types.cast_to(type_oid, &self.functions) {
+                findings.own.refuse(reason);
+            }
+            findings.nodes.push(Node::Type(type_oid));
+        }
+        Some(self.gather(findings)).filter(|survey| !survey.is_pure())
     }
 
     pub(super) fn relation(&self, oid: Oid) -> Option<&Relation> {
@@ -136,11 +170,6 @@ impl Catalog {
     /// What a name of a relation may mean.
     pub(super) fn named(&self, name: &Name) -> Named<'_> {
         self.relations.named(name)
-    }
-
-    /// What the query of a view or materialized view does.
-    pub(super) fn query(&self, oid: Oid) -> Option<&Survey> {
-        self.queries.get(&oid)
     }
 
     pub(super) fn functions(&self) -> &Functions {
@@ -161,19 +190,26 @@ impl Catalog {
         self.times_of_day.contains(&oid)
     }
 
-    /// What the defaults and checks of a relation do when its rows change.
-    pub(super) fn expressions(&self, oid: Oid) -> Option<(Reach, SessionEffects)> {
-        self.expressions.get(&oid).copied()
+    /// Users' functions in the defaults, checks, indexes and policies of a relation.
+    pub(super) fn expression_functions(&self, oid: Oid) -> &[Oid] {
+        self.expression_functions
+            .get(&oid)
+            .map_or(&[], Vec::as_slice)
     }
 
-    /// Casts and operator classes that run users' code.
-    pub(super) fn implicit_code(&self) -> Implicit {
-        self.implicit_code
+    /// Unusual types of a relation's columns.
+    pub(super) fn column_types(&self, oid: Oid) -> &[Oid] {
+        self.column_types.get(&oid).map_or(&[], Vec::as_slice)
     }
 
-    /// Event triggers, which run when an object is defined.
-    pub(super) fn definition_code(&self) -> Implicit {
-        self.definition_code
+    /// Casts and operator classes that run users' code; `None`: there are none of consequence.
+    pub(super) fn implicit(&self) -> Option<&Survey> {
+        self.implicit.as_ref()
+    }
+
+    /// The functions of event triggers, which run when an object is defined.
+    pub(super) fn event_triggers(&self) -> &[Oid] {
+        &self.event_triggers
     }
 
     /// The relation and everything that inherits from it.
@@ -183,12 +219,6 @@ impl Catalog {
 
     fn with_ancestors(&self, oid: Oid) -> Vec<Oid> {
         reachable(oid, &self.parents)
-    }
-}
-
-impl Implicit {
-    fn of(code: bool) -> Self {
-        if code { Self::Code } else { Self::Nothing }
     }
 }
 
@@ -204,6 +234,14 @@ fn effects(rows: &[ExpressionRow], functions: &Functions) -> HashMap<Oid, (Reach
         }
     }
     effects
+}
+
+fn by_relation<R>(rows: Vec<R>, relation: impl Fn(&R) -> Oid) -> HashMap<Oid, Vec<R>> {
+    let mut by_relation: HashMap<Oid, Vec<R>> = HashMap::new();
+    for row in rows {
+        by_relation.entry(relation(&row)).or_default().push(row);
+    }
+    by_relation
 }
 
 fn edges<R, T>(rows: &[R], edge: impl Fn(&R) -> (Oid, T)) -> HashMap<Oid, Vec<T>> {

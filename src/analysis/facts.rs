@@ -32,6 +32,12 @@ pub(super) struct Facts {
     pub(super) reach: Reach,
     /// How many commands define a temporary object: event triggers fire for them too.
     pub(super) temporary_definitions: usize,
+    /// Types of variables: a value that is put there is made to be of the type.
+    pub(super) variables: Vec<Name>,
+    /// Relations to the types of whose columns values are made.
+    pub(super) row_types: Vec<Name>,
+    /// May it commit before it ends? Then its error does not prove that nothing has changed.
+    pub(super) may_commit: bool,
 }
 
 /// Settings of the session that a text may change, in lower case.
@@ -156,6 +162,21 @@ impl Facts {
         self.session.insert(SessionEffect::UnknownCode);
     }
 
+    /// These are the facts of a body, whose statements no session sees: what a session has to see to follow it counts as
+    /// code that is not understood.
+    pub(super) fn distrust_unseen(&mut self) {
+        const UNSEEN: SessionEffects = SessionEffects::of(&[
+            SessionEffect::Deallocate,
+            SessionEffect::Discard,
+            SessionEffect::DiscardAll,
+            SessionEffect::Load,
+            SessionEffect::PreparedStatement,
+        ]);
+        if self.reach == Reach::Catalog || self.session.intersects(UNSEEN) {
+            self.unknown_code();
+        }
+    }
+
     /// A setting of the session may change.
     pub(super) fn changes_setting(&mut self, name: &str) {
         self.settings.names.push(name.into());
@@ -184,7 +205,8 @@ impl Facts {
     pub(super) fn shows_time_of_day(&self) -> bool {
         let is_time =
             |name: &str| matches!(name, "_time" | "_timetz" | "make_time" | "time" | "timetz");
-        self.types.iter().any(|name| is_time(&name.name))
+        let mut types = self.types.iter().chain(&self.variables);
+        types.any(|name| is_time(&name.name))
             || self.calls.iter().any(|call| is_time(&call.name.name))
     }
 
@@ -197,6 +219,8 @@ impl Facts {
             types,
             attributes,
             targets,
+            variables,
+            row_types,
             ..
         } = self;
         !(relations.is_empty()
@@ -204,7 +228,9 @@ impl Facts {
             && operators.is_empty()
             && types.is_empty()
             && attributes.is_empty()
-            && targets.is_empty())
+            && targets.is_empty()
+            && variables.is_empty()
+            && row_types.is_empty())
     }
 
     /// Sorts the lists and drops what is mentioned twice.
@@ -217,6 +243,8 @@ impl Facts {
         sort(&mut self.attributes);
         sort(&mut self.dated_columns);
         sort(&mut self.targets);
+        sort(&mut self.variables);
+        sort(&mut self.row_types);
         sort(&mut self.settings.names);
     }
 }

@@ -9,7 +9,8 @@ use pg_raw_parse::{Node, const_val::ConstValue};
 
 use super::collect::{collect, creates, is_temporary, relation_name};
 use super::control::{Control, Deallocate, control, deallocates, names};
-use super::facts::{Change, Facts, Reach};
+use super::facts::{Arguments, Change, Facts, Reach};
+use super::plpgsql::{Header, note_body};
 use super::session::SessionEffect;
 use super::tree::literal;
 use crate::reason::Reason;
@@ -19,6 +20,8 @@ pub(super) struct Reading {
     pub(super) control: Control,
     pub(super) deallocates: Option<Deallocate>,
     pub(super) names_statements: Box<[String]>,
+    /// One statement, and it is a query or changes rows: no utility, and so no COPY.
+    pub(super) is_query: bool,
     pub(super) facts: Facts,
 }
 
@@ -60,11 +63,20 @@ pub(super) fn read(text: &str) -> Option<Reading> {
         [Node::DeallocateStmt(statement)] => Some(deallocates(statement)),
         _ => None,
     };
+    let is_query = matches!(
+        statements[..],
+        [Node::SelectStmt(_)
+            | Node::InsertStmt(_)
+            | Node::UpdateStmt(_)
+            | Node::DeleteStmt(_)
+            | Node::MergeStmt(_)]
+    );
     let names_statements = statements.iter().filter_map(|&statement| names(statement));
     Some(Reading {
         control,
         deallocates,
         names_statements: names_statements.collect(),
+        is_query,
         facts,
     })
 }
@@ -92,12 +104,17 @@ fn utility(statement: Node<'_>, facts: &mut Facts) {
             facts.reaches(Reach::Catalog);
         }
         Node::AlterTableStmt(alter) => alter_table(alter, facts),
-        // An extension's script may do anything; a call may even commit.
-        Node::AlterExtensionStmt(_)
-        | Node::CallStmt(_)
-        | Node::CreateExtensionStmt(_)
-        | Node::DoStmt(_) => {
-            facts.unknown_code();
+        // An extension's script may do anything.
+        Node::AlterExtensionStmt(_) | Node::CreateExtensionStmt(_) => facts.unknown_code(),
+        Node::CallStmt(call) => {
+            facts.may_commit = true;
+            procedure_call(call.funccall(), facts);
+        }
+        Node::DoStmt(block) => {
+            facts.may_commit = true;
+            if code_block(block, facts).is_none() {
+                facts.unknown_code();
+            }
         }
         Node::CheckPointStmt(_)
         | Node::ClusterStmt(_)
@@ -149,6 +166,33 @@ fn utility(statement: Node<'_>, facts: &mut Facts) {
             None => facts.reaches(Reach::Catalog),
         },
     }
+}
+
+/// CALL: parameters that are only put out may be written or not, depending on the server's version.
+fn procedure_call(call: Option<&nodes::FuncCall>, facts: &mut Facts) {
+    let first = facts.calls.len();
+    if let Some(call) = call {
+        collect(Node::FuncCall(call), facts);
+    }
+    match facts.calls.get_mut(first) {
+        Some(call) => call.arguments = Arguments::Any,
+        None => facts.unknown_code(),
+    }
+}
+
+/// DO, in PL/pgSQL. `None`: it is in another language, or not understood.
+fn code_block(block: &nodes::DoStmt, facts: &mut Facts) -> Option<()> {
+    let option = |name: &str| {
+        let mut options = block.args().iter();
+        options
+            .find(|option| option.defname() == Some(name))
+            .map(nodes::DefElem::arg)
+    };
+    let is_read = option("language").is_none_or(|language| language.as_str() == Some("plpgsql"));
+    let body = option("as").and_then(Node::as_str).filter(|_| is_read)?;
+    note_body(body, Header::default(), facts)?;
+    facts.distrust_unseen();
+    Some(())
 }
 
 /// What a statement that changes nothing but its session leaves there.
@@ -337,7 +381,7 @@ fn has_long_name(text: &str) -> bool {
     false
 }
 
-fn mentions(text: &str, word: &str) -> bool {
+pub(super) fn mentions(text: &str, word: &str) -> bool {
     text.as_bytes()
         .windows(word.len())
         .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))

@@ -3,7 +3,9 @@
 //! A verdict is written in one line: the relations of a cacheable read (or `constant`), or `!` and the reason; then `->` and
 //! the relations written (`*` for every one, `**` for the catalog too); then the session effects in brackets.
 
+mod code;
 mod parsing;
+mod reached;
 mod reads;
 mod sessions;
 mod stacks;

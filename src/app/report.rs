@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use super::explain;
 use crate::admin::{
-    self, CacheSize, Caching, CatalogState, Clients, Freshness, Health, Pool, Source, Stats, Status,
+    self, CacheSize, Caching, CatalogNumbers, CatalogState, Clients, Freshness, Health, Pool,
+    Source, Stats, Status, Unexplained,
 };
 use crate::database::CatalogStatus;
+use crate::database::explain::Explanation;
 use crate::services::Services;
 
 /// Which writes the cache learns of.
-pub(super) const COVERAGE: &str =
-    "writes that go through pgkeel, at once; writes that go around it, when an entry's ttl ends";
+pub(super) const COVERAGE: &str = "writes that go through pgkeel, at once; writes that go around it, when an entry's ttl ends; definitions that are \
+     changed around it, within cache.catalog_check";
 
 /// Reads the services.
 pub(super) struct Report {
@@ -45,7 +48,28 @@ impl Report {
     }
 }
 
+fn catalogs(services: &Services) -> Vec<CatalogNumbers> {
+    let databases = services.databases();
+    let numbers = databases.iter().map(|database| {
+        let numbers = database.snapshot_numbers();
+        CatalogNumbers {
+            server: database.server_address(),
+            database: database.name().to_owned(),
+            version: numbers.version,
+            age_seconds: numbers.age.as_secs(),
+            loads: numbers.loads,
+            checked: numbers.is_vouched,
+        }
+    });
+    numbers.collect()
+}
+
 impl Source for Report {
+    fn explain(&self, database: Option<&str>, sql: &str) -> Result<Explanation, Unexplained> {
+        let database = explain::find(&self.services, database).map_err(Unexplained::NotSeen)?;
+        Ok(database.explain(sql))
+    }
+
     fn health(&self) -> Health {
         let services = &self.services;
         let servers = services.servers.all();
@@ -109,6 +133,7 @@ impl Source for Report {
                 coverage: COVERAGE.into(),
             },
             shared: services.shared.as_ref().map(|shared| shared.report()),
+            catalogs: catalogs(services),
         }
     }
 }

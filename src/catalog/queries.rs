@@ -8,8 +8,6 @@
 /// Relations outside the system schemas. A temporary one is known to its own session only, and there it is not cached.
 pub(super) const RELATIONS: &str = "
 SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relrowsecurity,
-       EXISTS (SELECT FROM pg_rewrite r
-               WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND r.ev_enabled <> 'D'),
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('f', 'm', 'p', 'r', 'S', 'v') AND c.relpersistence <> 't'
@@ -31,7 +29,13 @@ FROM pg_constraint WHERE contype = 'f'";
 
 /// The server's own trigger functions keep foreign keys, which are known from `pg_constraint`, or change one row.
 pub(super) const TRIGGERS: &str = "
-SELECT DISTINCT tgrelid, tgfoid FROM pg_trigger WHERE tgenabled <> 'D' AND tgfoid >= 16384";
+SELECT tgrelid, tgfoid, tgtype::int4, array_remove(ARRAY[tgoldtable::text, tgnewtable::text], NULL)
+FROM pg_trigger WHERE tgenabled <> 'D' AND tgfoid >= 16384";
+
+/// Rewrite rules, but for those of views.
+pub(super) const RULES: &str = "
+SELECT ev_class, ev_type::text, pg_get_ruledef(oid)
+FROM pg_rewrite WHERE ev_type <> '1' AND ev_enabled <> 'D' AND ev_class >= 16384";
 
 /// Users' functions that relations depend on, themselves or through an operator.
 pub(super) const EXPRESSIONS: &str = "
@@ -93,12 +97,13 @@ SELECT DISTINCT proname::text, provolatile::text,
 FROM pg_proc
 WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND prokind <> 'p'";
 
-/// Users' functions. An aggregate is as volatile as the worst of its support functions ('i' < 's' < 'v').
+/// Users' functions and procedures. An aggregate is as volatile as the worst of the server's own functions that it is
+/// made of ('i' < 's' < 'v'); users' functions among them are its parts.
 pub(super) const FUNCTIONS: &str = "
 SELECT p.oid, n.nspname::text, p.proname::text,
   CASE WHEN a.aggfnoid IS NULL THEN p.provolatile::text ELSE (
-    SELECT max(s.provolatile::text) FROM pg_proc s
-    WHERE s.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+    SELECT coalesce(max(s.provolatile::text), 'i') FROM pg_proc s
+    WHERE s.oid < 16384 AND s.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
                     a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)) END,
   CASE WHEN a.aggfnoid IS NULL THEN l.lanname::text ELSE 'aggregate' END,
   p.pronargs::int4, p.pronargdefaults::int4, p.provariadic <> 0,
@@ -111,12 +116,12 @@ SELECT p.oid, n.nspname::text, p.proname::text,
         WHERE s.oid >= 16384
           AND s.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
                         a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)),
-  CASE WHEN l.lanname = 'sql' AND p.provolatile = 'i' AND p.prokind IN ('f', 'w') THEN pg_get_functiondef(p.oid) END
+  CASE WHEN l.lanname IN ('plpgsql', 'sql') AND p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang
 LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
-WHERE (p.oid >= 16384 OR n.nspname <> 'pg_catalog') AND p.prokind <> 'p'";
+WHERE p.oid >= 16384 OR n.nspname <> 'pg_catalog'";
 
 /// Operators that run one of the server's own IMMUTABLE functions, and those that `initdb` made.
 pub(super) const BUILT_IN_OPERATORS: &str = "
@@ -209,4 +214,6 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid >= 16384
        OR coalesce(e.typtype, t.typtype) = 'c'
        OR coalesce(e.typtype, t.typtype) = 'd' AND coalesce(e.typcategory, t.typcategory) IN ('A', 'C', 'D'))";
 
-pub(super) const EVENT_TRIGGERS: &str = "SELECT oid FROM pg_event_trigger WHERE evtenabled <> 'D'";
+/// The functions of event triggers.
+pub(super) const EVENT_TRIGGERS: &str =
+    "SELECT evtfoid FROM pg_event_trigger WHERE evtenabled <> 'D'";

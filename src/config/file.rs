@@ -8,6 +8,7 @@ use toml::{
 };
 
 use super::{
+    functions::{FUNCTION_KEYS, FUNCTIONS},
     key::{KEYS, TABLE_KEYS, TABLES, join},
     place::{DATABASE_KEYS, DATABASES},
     value::Raw,
@@ -34,6 +35,8 @@ pub(super) enum Target {
     Key(usize),
     /// A key of a table's rule: the table, and the position in [`TABLE_KEYS`].
     Table(String, usize),
+    /// A key of a function's rule: the function, and the position in [`FUNCTION_KEYS`].
+    Function(String, usize),
     /// A key of a database's rule: the database, and the position in [`DATABASE_KEYS`].
     Database(String, usize),
 }
@@ -83,6 +86,34 @@ fn not_toml(text: &str, error: &toml::de::Error) -> Malformed {
     }
 }
 
+/// Rules for objects of the database, by their names.
+struct RuleKind {
+    section: &'static str,
+    noun: &'static str,
+    keys: Vec<&'static str>,
+    target: fn(String, usize) -> Target,
+}
+
+impl RuleKind {
+    fn function() -> Self {
+        Self {
+            section: FUNCTIONS,
+            noun: "function",
+            keys: FUNCTION_KEYS.iter().map(|key| key.name).collect(),
+            target: Target::Function,
+        }
+    }
+
+    fn table() -> Self {
+        Self {
+            section: TABLES,
+            noun: "table",
+            keys: TABLE_KEYS.iter().map(|key| key.name).collect(),
+            target: Target::Table,
+        }
+    }
+}
+
 struct Reader<'a> {
     text: &'a str,
     entries: RawConfig,
@@ -102,7 +133,8 @@ impl Reader<'_> {
                 return Err(self.unknown_key(section, name, sibling_names(section)));
             } else if let Some(table) = value.get_ref().as_table() {
                 match path.as_str() {
-                    TABLES => self.tables(table)?,
+                    FUNCTIONS => self.rules(&RuleKind::function(), table)?,
+                    TABLES => self.rules(&RuleKind::table(), table)?,
                     DATABASES => self.databases(table)?,
                     path => self.section(path, table)?,
                 }
@@ -116,17 +148,19 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// `[cache.tables]`: `name`, `schema.name`, or `"schema.name"`.
-    fn tables(&mut self, tables: &DeTable<'_>) -> Result<(), Malformed> {
-        for (name, value) in in_order(tables) {
-            let table = name.get_ref().as_ref();
-            let parts: Vec<_> = table.split('.').collect();
+    /// `[cache.tables]` and the like: `name`, `schema.name`, or `"schema.name"`.
+    fn rules(&mut self, kind: &RuleKind, rules: &DeTable<'_>) -> Result<(), Malformed> {
+        for (name, value) in in_order(rules) {
+            let named = name.get_ref().as_ref();
+            let parts: Vec<_> = named.split('.').collect();
             if parts.len() > 2 || parts.contains(&"") {
-                let message =
-                    format!("{table:?} is not a table; expected \"name\" or \"schema.name\"");
+                let message = format!(
+                    "{named:?} is not a {}; expected \"name\" or \"schema.name\"",
+                    kind.noun
+                );
                 return Err(self.malformed(name.span(), message));
             }
-            self.rule(table, name.span(), value)?;
+            self.rule(kind, named, name.span(), value)?;
         }
         Ok(())
     }
@@ -135,25 +169,27 @@ impl Reader<'_> {
     /// a rule of its own.
     fn rule(
         &mut self,
-        table: &str,
+        kind: &RuleKind,
+        named: &str,
         span: Range<usize>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), Malformed> {
+        let section = kind.section;
         let Some(keys) = value.get_ref().as_table() else {
             let message = format!(
-                "{TABLES}.{table} is a section; write [{TABLES}.{table}] and its keys below"
+                "{section}.{named} is a section; write [{section}.{named}] and its keys below"
             );
             return Err(self.malformed(span, message));
         };
         for (name, value) in in_order(keys) {
-            if value.get_ref().is_table() && !table.contains('.') {
-                self.rule(&format!("{table}.{}", name.get_ref()), name.span(), value)?;
-            } else if let Some(index) = TABLE_KEYS.iter().position(|key| key.name == name.get_ref())
-            {
-                self.push(Target::Table(table.to_owned(), index), value);
+            if value.get_ref().is_table() && !named.contains('.') {
+                let inside = format!("{named}.{}", name.get_ref());
+                self.rule(kind, &inside, name.span(), value)?;
+            } else if let Some(index) = kind.keys.iter().position(|key| *key == name.get_ref()) {
+                self.push((kind.target)(named.to_owned(), index), value);
             } else {
-                let known = TABLE_KEYS.iter().map(|key| key.name.to_owned()).collect();
-                return Err(self.unknown_key(&join(TABLES, table), name, known));
+                let known = kind.keys.iter().map(|key| (*key).to_owned()).collect();
+                return Err(self.unknown_key(&join(section, named), name, known));
             }
         }
         Ok(())
@@ -243,7 +279,7 @@ fn sections(section: &str) -> Vec<String> {
     let all = KEYS
         .iter()
         .map(|key| key.section)
-        .chain([TABLES, DATABASES]);
+        .chain([TABLES, FUNCTIONS, DATABASES]);
     let mut names: Vec<_> = all
         .filter_map(|path| match section {
             "" => Some(path),
@@ -273,7 +309,11 @@ fn raw(value: &DeValue<'_>) -> Raw {
         DeValue::Float(_) => Raw::Other("a fraction"),
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Datetime(_) => Raw::Other("a date"),
-        DeValue::Array(_) => Raw::Other("a list"),
+        DeValue::Array(values) => {
+            let texts = values.iter().map(|value| value.get_ref().as_str());
+            let texts: Option<Vec<_>> = texts.map(|text| text.map(str::to_owned)).collect();
+            texts.map_or(Raw::Other("a list"), Raw::List)
+        }
         DeValue::Table(_) => Raw::Other("a table"),
     }
 }
@@ -347,7 +387,7 @@ mod tests {
         assert_eq!(
             error("\"pool.max\" = 1"),
             "1:1: unknown key \"pool.max\"; known here: upstream, listen, listen_unix, listen_unix_mode, admin, \
-            drain_timeout, limits, tls, auth, pool, cache, redis, log, workers, databases"
+            drain_timeout, limits, tls, auth, pool, retry, cache, redis, log, workers, databases"
         );
         assert_eq!(
             error("[cache.tables.users]\ntll = 1"),

@@ -5,9 +5,25 @@ use std::{ops::RangeInclusive, time::Duration};
 use toml::Value;
 
 use super::{
-    Ttl, Upstream,
+    LogFormat, LogLevel, Ttl, Upstream,
     value::{BadValue, BareUnit, Raw, duration, duration_text, size_text, text, whole},
 };
+
+// === Choices ===
+
+impl LogLevel {
+    pub(super) const NAMES: &[(&str, Self)] = &[
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+impl LogFormat {
+    pub(super) const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
+}
 
 // === Reading ===
 

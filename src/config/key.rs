@@ -1,67 +1,23 @@
-//! Every key of the configuration, once: its name, its other sources, how it is read and how it is shown.
+//! Every key of the configuration, once.
 
 use std::{sync::LazyLock, time::Duration};
 
 use toml::Value;
 
+pub(super) use super::entry::{Key, join};
 use super::{
-    AuthMode, ClientCertificate, Config, LogFormat, LogLevel, TableRule, TlsVersion, auth,
+    AuthMode, ClientCertificate, Isolation, LogFormat, LogLevel, TlsVersion, auth,
+    entry::{
+        Elsewhere::{Flag, Nowhere, Variable, VariableAndFlag},
+        TableKey,
+    },
     form::{
         count, key_prefix, length, put, show_choice, show_count, show_duration, show_size,
         show_ttl, timeout, ttl, upstream, version_slots,
     },
-    place, redis,
-    value::{BadValue, BareUnit, Raw, address, boolean, choice, duration, size, whole},
+    place, redis, retry,
+    value::{BareUnit, Raw, address, boolean, choice, duration, size, whole},
 };
-
-/// One key.
-#[derive(Clone, Copy)]
-pub(super) struct Key {
-    /// Its table in the file; empty at the top.
-    pub(super) section: &'static str,
-    /// Its name within the table.
-    pub(super) name: &'static str,
-    /// Where it can be set besides the file.
-    pub(super) elsewhere: Elsewhere,
-    /// Reads a value into the configuration.
-    pub(super) set: fn(&mut Config, &Raw) -> Result<(), BadValue>,
-    /// The value as the file would write it, without secrets. `None`: not set.
-    pub(super) show: fn(&Config) -> Option<Value>,
-}
-
-/// Where a key can be set besides the file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Elsewhere {
-    Nowhere,
-    Flag(&'static str),
-    Variable(&'static str),
-    VariableAndFlag(&'static str, &'static str),
-}
-
-impl Key {
-    /// The dotted path: `pool.max`.
-    pub(super) fn path(&self) -> String {
-        join(self.section, self.name)
-    }
-
-    /// The flag that sets it.
-    pub(super) fn flag(&self) -> Option<&'static str> {
-        match self.elsewhere {
-            Elsewhere::Flag(flag) | Elsewhere::VariableAndFlag(_, flag) => Some(flag),
-            Elsewhere::Nowhere | Elsewhere::Variable(_) => None,
-        }
-    }
-
-    /// The environment variable that sets it.
-    pub(super) fn variable(&self) -> Option<&'static str> {
-        match self.elsewhere {
-            Elsewhere::Variable(variable) | Elsewhere::VariableAndFlag(variable, _) => {
-                Some(variable)
-            }
-            Elsewhere::Nowhere | Elsewhere::Flag(_) => None,
-        }
-    }
-}
 
 /// The section that holds a table for each table of the database.
 pub(super) const TABLES: &str = "cache.tables";
@@ -79,18 +35,6 @@ pub(super) const TABLE_KEYS: &[TableKey] = &[
         show: |rule| rule.ttl.map(show_ttl),
     },
 ];
-
-/// One key of `[cache.tables.<name>]`.
-pub(super) struct TableKey {
-    /// Its name.
-    pub(super) name: &'static str,
-    /// Reads a value into the rule.
-    pub(super) set: fn(&mut TableRule, &Raw) -> Result<(), BadValue>,
-    /// The value as the file would write it. `None`: not set.
-    pub(super) show: fn(&TableRule) -> Option<Value>,
-}
-
-use Elsewhere::{Flag, Nowhere, Variable, VariableAndFlag};
 
 /// Every key, in the order of the reference file. The keys of one section stand together.
 pub(super) static KEYS: LazyLock<Vec<Key>> =
@@ -292,6 +236,34 @@ const FIRST_KEYS: &[Key] = &[
         show: |config| Some(show_count(config.pool.prepared_statements_max)),
     },
     Key {
+        section: "retry",
+        name: "attempts",
+        elsewhere: Variable("TRANSACTION_MAX_RETRIES"),
+        set: |config, raw| put(&mut config.retry.attempts, count(raw, 0..=100)),
+        show: |config| Some(Value::Integer(config.retry.attempts.into())),
+    },
+    Key {
+        section: "retry",
+        name: "delay",
+        elsewhere: Variable("TRANSACTION_RETRY_DELAY"),
+        set: |config, raw| put(&mut config.retry.delay, retry::delay(raw)),
+        show: |config| Some(show_duration(config.retry.delay)),
+    },
+    Key {
+        section: "retry",
+        name: "writes",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.retry.writes, boolean(raw)),
+        show: |config| Some(Value::Boolean(config.retry.writes)),
+    },
+    Key {
+        section: "retry",
+        name: "isolation",
+        elsewhere: Nowhere,
+        set: |config, raw| put(&mut config.retry.isolation, choice(raw, Isolation::NAMES)),
+        show: |config| show_choice(config.retry.isolation, Isolation::NAMES),
+    },
+    Key {
         section: "cache",
         name: "enabled",
         elsewhere: Nowhere,
@@ -345,6 +317,18 @@ const FIRST_KEYS: &[Key] = &[
     },
     Key {
         section: "cache",
+        name: "catalog_check",
+        elsewhere: Nowhere,
+        set: |config, raw| {
+            put(
+                &mut config.cache.catalog_check,
+                duration(raw, BareUnit::Seconds, Duration::ZERO),
+            )
+        },
+        show: |config| Some(show_duration(config.cache.catalog_check)),
+    },
+    Key {
+        section: "cache",
         name: "key_prefix",
         elsewhere: Variable("CACHE_KEY_PREFIX"),
         set: |config, raw| put(&mut config.cache.key_prefix, key_prefix(raw)),
@@ -390,32 +374,10 @@ const LAST_KEYS: &[Key] = &[
     },
 ];
 
-impl LogLevel {
-    const NAMES: &[(&str, Self)] = &[
-        ("error", Self::Error),
-        ("warn", Self::Warn),
-        ("info", Self::Info),
-        ("debug", Self::Debug),
-        ("trace", Self::Trace),
-    ];
-}
-
-impl LogFormat {
-    const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
-}
-
-/// The dotted path of a name in a section.
-pub(super) fn join(section: &str, name: &str) -> String {
-    if section.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{section}.{name}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn paths_and_other_sources_are_distinct() {

@@ -10,6 +10,7 @@ use std::{
 use super::{
     Config,
     file::{self, Target},
+    functions::{FUNCTION_KEYS, FUNCTIONS},
     key::{KEYS, Key, TABLE_KEYS, TABLES},
     place::{self, DATABASE_KEYS, DATABASES},
     tls,
@@ -124,6 +125,20 @@ impl Loaded {
         self.note(path, set, origin)
     }
 
+    fn set_function(
+        &mut self,
+        name: &str,
+        index: usize,
+        raw: &Raw,
+        origin: Origin,
+    ) -> Result<(), Problem> {
+        let key = &FUNCTION_KEYS[index];
+        let path = format!("{FUNCTIONS}.{name}.{}", key.name);
+        let functions = &mut self.config.cache.functions;
+        let set = (key.set)(functions.entry(name.to_owned()).or_default(), raw);
+        self.note(path, set, origin)
+    }
+
     fn set_database(
         &mut self,
         name: &str,
@@ -204,6 +219,9 @@ fn lay_file(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), Problem>
             Target::Key(index) => loaded.set_key(&KEYS[*index], &entry.raw, at(entry.place))?,
             Target::Table(table, index) => {
                 loaded.set_rule(table, *index, &entry.raw, at(entry.place))?
+            }
+            Target::Function(name, index) => {
+                loaded.set_function(name, *index, &entry.raw, at(entry.place))?
             }
             Target::Database(name, index) => {
                 loaded.set_database(name, *index, &entry.raw, at(entry.place))?
@@ -306,7 +324,7 @@ mod tests {
     use std::{io::Write, time::Duration};
 
     use super::*;
-    use crate::config::{LogFormat, Secret, TableRule, Ttl};
+    use crate::config::{FunctionRule, LogFormat, Secret, TableRule, Ttl};
 
     /// A file, an environment, flags, and a part of the error they lead to.
     type Case = (
@@ -440,6 +458,8 @@ mod tests {
         let text = "upstream = \"postgres://u@h/d\"\nlisten = \"0.0.0.0:1\"\nadmin = \"off\"\n\
             [cache]\nttl = 0\nmax_bytes = \"64MiB\"\nversion_slots = 4096\n\
             [cache.tables.users]\nttl = \"10m\"\n[cache.tables.audit.log]\nenabled = false\n\
+            [cache.functions.pricing]\nreads = [\"tax_rates\", \"app.prices\"]\n\
+            [cache.functions.\"app.touch\"]\nwrites = [\"log\"]\n\
             [log]\nformat = \"json\"\nslow_query = 2";
         let config = load_all(text, &[], &[]).unwrap().config;
         assert_eq!((config.admin, config.listen.port()), (None, 1));
@@ -455,6 +475,24 @@ mod tests {
             (config.log.format, config.log.slow_query),
             (LogFormat::Json, Some(Duration::from_secs(2)))
         );
+        let functions = [
+            (
+                "pricing",
+                FunctionRule {
+                    reads: vec!["tax_rates".into(), "app.prices".into()],
+                    writes: Vec::new(),
+                },
+            ),
+            (
+                "app.touch",
+                FunctionRule {
+                    reads: Vec::new(),
+                    writes: vec!["log".into()],
+                },
+            ),
+        ];
+        let functions = functions.map(|(name, rule)| (name.to_owned(), rule));
+        assert_eq!(config.cache.functions, BTreeMap::from(functions));
         let tables = [
             (
                 "audit.log".to_owned(),
@@ -510,6 +548,24 @@ mod tests {
             &[],
             &[],
             "proxy.toml:2:7: cache.ttl is \"soon\"; expected a duration from 0s",
+        ),
+        (
+            "[cache.functions.f]\nreads = \"a\"",
+            &[],
+            &[],
+            "proxy.toml:2:9: cache.functions.f.reads is \"a\"; expected a list of",
+        ),
+        (
+            "[cache.functions.f]\nreads = [\"a.b.c\"]",
+            &[],
+            &[],
+            "proxy.toml:2:9: cache.functions.f.reads holds \"a.b.c\"; expected a list of",
+        ),
+        (
+            "[cache.functions.f]\nwrites = [1]",
+            &[],
+            &[],
+            "proxy.toml:2:10: cache.functions.f.writes is a list; expected a list of",
         ),
         (
             "[cache.tables.users]\nttl = true",

@@ -6,8 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use toml::Value;
 
+use super::entry::{Elsewhere, Key};
 use super::form::{length, put, show_choice, show_count, show_duration, show_size, show_ttl, ttl};
-use super::key::{Elsewhere, Key};
 use super::value::{BadValue, BareUnit, Raw, choice, duration, size, text, whole};
 use super::{Config, Secret, Ttl, place};
 

@@ -6,6 +6,7 @@ use toml::Value;
 
 use super::{
     Loaded, Origin,
+    functions::{FUNCTION_KEYS, FUNCTIONS},
     key::{KEYS, TABLE_KEYS, TABLES},
     place::{DATABASE_KEYS, DATABASES},
 };
@@ -29,6 +30,13 @@ impl Loaded {
             page.section(&format!("{TABLES}.{}", Value::String(table.clone())));
             for key in TABLE_KEYS {
                 let origin = self.origin(&format!("{TABLES}.{table}.{}", key.name));
+                page.value(key.name, (key.show)(rule), origin);
+            }
+        }
+        for (name, rule) in &self.config.cache.functions {
+            page.section(&format!("{FUNCTIONS}.{}", Value::String(name.clone())));
+            for key in FUNCTION_KEYS {
+                let origin = self.origin(&format!("{FUNCTIONS}.{name}.{}", key.name));
                 page.value(key.name, (key.show)(rule), origin);
             }
         }
@@ -143,6 +151,16 @@ mod tests {
                 key.name
             );
         }
+        for key in FUNCTION_KEYS {
+            let named = |path: &&String| {
+                path.starts_with(FUNCTIONS) && path.ends_with(&format!(".{}", key.name))
+            };
+            assert!(
+                found.iter().any(|path| named(&path)),
+                "{FUNCTIONS}.*.{} is missing",
+                key.name
+            );
+        }
         for key in DATABASE_KEYS {
             let named = |path: &&String| {
                 path.starts_with(DATABASES) && path.ends_with(&format!(".{}", key.name))
@@ -168,6 +186,7 @@ mod tests {
         let file = directory.path().join("proxy.toml");
         let written = "upstream = \"postgres://u@h/d\"\nadmin = \"off\"\n[cache]\nttl = 0\n\
             [cache.tables.users]\nttl = \"90s\"\n[cache.tables.audit.log]\nenabled = false\n\
+            [cache.functions.f]\nreads = [\"a\", \"b.c\"]\n\
             [databases.reports]\nurl = \"postgres://u@other/real\"\npool_max = 4\n[databases.\"*\"]\npool_min = 1\n";
         fs::write(&file, written).unwrap();
         let inputs = Inputs {

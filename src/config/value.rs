@@ -15,6 +15,8 @@ pub(super) enum Raw {
     Text(String),
     /// Text of the environment or a flag: it has no quotes, so it may be of any type.
     Bare(String),
+    /// A list of quoted strings in the file.
+    List(Vec<String>),
     /// A kind of TOML value that no key takes, such as `a date`.
     Other(&'static str),
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Raw {
             Self::Integer(value) => write!(formatter, "{value}"),
             // Escaped, so that an error stays on one line.
             Self::Text(text) | Self::Bare(text) => write!(formatter, "{text:?}"),
+            Self::List(_) => formatter.write_str("a list"),
             Self::Other(kind) => formatter.write_str(kind),
         }
     }
@@ -94,7 +97,7 @@ pub(super) fn whole(raw: &Raw, range: RangeInclusive<u64>) -> Result<u64, BadVal
     let number = match raw {
         Raw::Integer(number) => u64::try_from(*number).ok(),
         Raw::Bare(text) => text.trim().parse().ok(),
-        Raw::Boolean(_) | Raw::Text(_) | Raw::Other(_) => None,
+        Raw::Boolean(_) | Raw::Text(_) | Raw::List(_) | Raw::Other(_) => None,
     };
     number
         .filter(|number| range.contains(number))
@@ -110,15 +113,31 @@ pub(super) fn boolean(raw: &Raw) -> Result<bool, BadValue> {
     match raw {
         Raw::Boolean(value) => Some(*value),
         Raw::Bare(text) => text.trim().parse().ok(),
-        Raw::Integer(_) | Raw::Text(_) | Raw::Other(_) => None,
+        Raw::Integer(_) | Raw::Text(_) | Raw::List(_) | Raw::Other(_) => None,
     }
     .ok_or_else(|| BadValue::is(raw, "true or false"))
+}
+
+/// Names of relations, each perhaps with its schema.
+pub(super) fn names(raw: &Raw) -> Result<Vec<String>, BadValue> {
+    let expected = "a list of \"name\" or \"schema.name\"";
+    let Raw::List(names) = raw else {
+        return Err(BadValue::is(raw, expected));
+    };
+    for name in names {
+        if name.split('.').count() > 2 || name.split('.').any(str::is_empty) {
+            return Err(BadValue::new(format!("holds {name:?}"), expected));
+        }
+    }
+    Ok(names.clone())
 }
 
 pub(super) fn text<'a>(raw: &'a Raw, expected: &str) -> Result<&'a str, BadValue> {
     match raw {
         Raw::Text(text) | Raw::Bare(text) => Ok(text),
-        Raw::Boolean(_) | Raw::Integer(_) | Raw::Other(_) => Err(BadValue::is(raw, expected)),
+        Raw::Boolean(_) | Raw::Integer(_) | Raw::List(_) | Raw::Other(_) => {
+            Err(BadValue::is(raw, expected))
+        }
     }
 }
 
@@ -149,6 +168,8 @@ pub(super) fn duration(raw: &Raw, bare: BareUnit, min: Duration) -> Result<Durat
         Raw::Integer(seconds) => u64::try_from(*seconds)
             .ok()
             .and_then(|n| n.checked_mul(1_000)),
+        // Nothing is nothing in any unit.
+        Raw::Text(text) if text.trim() == "0" => Some(0),
         Raw::Text(text) => scaled(text, DURATIONS, None),
         Raw::Bare(text) => scaled(
             text,
@@ -158,7 +179,7 @@ pub(super) fn duration(raw: &Raw, bare: BareUnit, min: Duration) -> Result<Durat
                 BareUnit::Seconds => 1_000,
             }),
         ),
-        Raw::Boolean(_) | Raw::Other(_) => None,
+        Raw::Boolean(_) | Raw::List(_) | Raw::Other(_) => None,
     };
     milliseconds
         .map(Duration::from_millis)
@@ -178,7 +199,7 @@ pub(super) fn size(raw: &Raw, range: RangeInclusive<u64>) -> Result<u64, BadValu
         Raw::Integer(bytes) => u64::try_from(*bytes).ok(),
         Raw::Text(text) => bytes(text, None),
         Raw::Bare(text) => bytes(text, Some(1)),
-        Raw::Boolean(_) | Raw::Other(_) => None,
+        Raw::Boolean(_) | Raw::List(_) | Raw::Other(_) => None,
     };
     amount.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
         let (least, most) = (size_text(*range.start()), size_text(*range.end()));
@@ -258,6 +279,7 @@ mod tests {
         assert_eq!(text("30s"), Some(30_000));
         assert_eq!(text(" 10 m "), Some(600_000));
         assert_eq!(text("1h"), Some(3_600_000));
+        assert_eq!(text("0"), Some(0));
         for wrong in [
             "30",
             "s",

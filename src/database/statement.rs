@@ -51,6 +51,8 @@ pub struct Plan {
     pub rollback_is_provable: bool,
     /// What it may leave behind in the session.
     pub session: SessionEffects,
+    /// May it be run again by itself, though it may have run already? It reads, and leaves nothing behind.
+    pub is_repeatable: bool,
     /// Made without a catalog: what the statement's names stand for is not known, and so neither is what it
     /// may leave behind in the session.
     pub is_blind: bool,
@@ -69,16 +71,9 @@ pub struct ReadPlan {
 
 impl ReadPlan {
     /// The stamps for a fill that is about to be asked for, or `None` while a window is open.
-    ///
-    /// The catalog's stamp is the snapshot's own: if the catalogs have changed since, the fill is refused.
     #[must_use]
     pub fn stamps(&self, words: &Words) -> Option<Arc<[Stamp]>> {
-        let mut stamps = Vec::with_capacity(self.slots.len() + 1);
-        stamps.push(self.catalog);
-        for &slot in &self.slots {
-            stamps.push(words.stamp(slot)?);
-        }
-        words.is_current(self.catalog).then(|| stamps.into())
+        words.stamps(self.catalog, &self.slots)
     }
 }
 

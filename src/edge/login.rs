@@ -22,7 +22,8 @@ use crate::services::Services;
 use crate::upstream::Error;
 use crate::upstream::connection::{Baseline, Parameters};
 use crate::upstream::login::{Challenge, Credentials, Greeter};
-use crate::upstream::server::Server;
+use crate::upstream::patience::Patience;
+use crate::upstream::server::{Route, Server};
 use crate::upstream::{lease::Lease, pool::Pool};
 
 /// A client's place in its pool, given up when the login fails.
@@ -155,8 +156,7 @@ async fn try_relay(
     services: &Services,
 ) -> Result<Welcome, Failure> {
     let place = pool.admit().await?;
-    let limit = services.config.pool.connect_timeout;
-    let mut greeter = Greeter::start(&pool.route().upstream, startup, limit).await?;
+    let mut greeter = reach(pool.route(), startup, services).await?;
     if let Some(credentials) = relay_challenges(newcomer, &mut greeter).await? {
         pool.learn(credentials);
     }
@@ -166,7 +166,7 @@ async fn try_relay(
         .await?;
     let (pid, secret_bytes) = (greeting.key.pid, greeting.key.secret.len());
     let messages = LastMessages::new(&greeting.parameters, &aside);
-    let connection = greeter.finish(greeting, place).await?;
+    let connection = greeter.finish(greeting).await?.hold(place);
     let identity = &pool.route().server.identity;
     services
         .freshness
@@ -179,6 +179,30 @@ async fn try_relay(
         secret_bytes,
         messages,
     })
+}
+
+/// Connects to the server, in several tries if need be: the client has not been asked for anything yet.
+async fn reach(
+    route: &Arc<Route>,
+    startup: &Startup,
+    services: &Services,
+) -> Result<Greeter, Error> {
+    let limit = services.config.pool.connect_timeout;
+    let mut patience = Patience::new(route, &services.metrics);
+    loop {
+        let reaching = async {
+            let mut greeter = Greeter::start(&route.upstream, startup, limit).await?;
+            greeter.first_word().await?;
+            Ok(greeter)
+        };
+        match reaching.await {
+            Ok(greeter) => {
+                patience.succeeded();
+                return Ok(greeter);
+            }
+            Err(error) => patience.failed(error).await?,
+        }
+    }
 }
 
 /// Carries challenges and answers until AuthenticationOk, which is kept back. Returns what was learned.

@@ -126,7 +126,7 @@ impl Newcomer {
             tracing::debug!("{malformed}");
             return Ok(None);
         }
-        if let Malformed::Version { major: ..3, .. } = malformed {
+        if let Malformed::Version { major: 1..3, .. } = malformed {
             let mut bytes = Vec::new();
             write_error_before_3(&mut bytes, &malformed.to_string());
             self.socket.write_all(&bytes).await?;

@@ -4,14 +4,14 @@
 //! cache again, so that whatever they serve has passed the same check as any hit. Nobody waits for a leader
 //! whose stamps are no longer current, since its result could not be kept.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::words::{Stamp, Words};
+use crate::sync::{Mutex, RandomState};
 
 const SHARDS: usize = 64;
 

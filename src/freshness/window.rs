@@ -13,13 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::peers::{Event, ForeignName, Peers, WindowName};
 use super::server::{Identities, Server};
 use super::words::{Slot, Words};
+use crate::sync::Mutex;
 
 /// A server process, for as long as it lives.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -8,10 +8,12 @@
 //! and one compare, and nothing is ever locked. `open` has 16 bits: windows belong to server connections,
 //! and a window counts once a slot, so the limit on connections ([`WINDOWS_MAX`]) keeps it from overflowing.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Tag;
+use crate::sync::{AtomicU64, RandomState};
 
 /// The most windows that may be open at once on one word; the configuration keeps server connections below.
 pub const WINDOWS_MAX: u32 = 0xffff;
@@ -30,7 +32,7 @@ impl Slot {
     pub const CATALOG: Self = Self(1);
     const FIXED: u64 = 2;
 
-    /// Its number, the same in every instance whose array is as long.
+    /// Its index, for people.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
@@ -116,6 +118,20 @@ impl Words {
     pub fn stamp(&self, slot: Slot) -> Option<Stamp> {
         let word = self.word(slot).load(Ordering::SeqCst);
         (word & OPEN_MASK == 0).then_some(Stamp { slot, word })
+    }
+
+    /// The stamps of a result that depends on `slots` and was planned by the catalog of the stamp `catalog`, or `None` while
+    /// a window is open on any of them.
+    ///
+    /// The catalog's stamp is the snapshot's own: if the catalogs have changed since, the fill is refused.
+    #[must_use]
+    pub fn stamps(&self, catalog: Stamp, slots: &[Slot]) -> Option<Arc<[Stamp]>> {
+        let mut stamps = Vec::with_capacity(slots.len() + 1);
+        stamps.push(catalog);
+        for &slot in slots {
+            stamps.push(self.stamp(slot)?);
+        }
+        self.is_current(catalog).then(|| stamps.into())
     }
 
     /// Does the word still stand as it was when the stamp was taken?

@@ -10,6 +10,9 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::steps;
 
+/// What is left of a step that runs outside a transaction, and what to do about it.
+const HALF_DONE: &str = " and is half done (`up` carries on, `down` undoes it)";
+
 /// Why `pgkeel migrate` stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,7 +30,7 @@ pub enum Error {
     /// The server refused a statement of our own.
     #[error("{0}")]
     Database(String),
-    /// A tool that does without transactions has left a step unfinished.
+    /// A step is unfinished that pgkeel can neither finish nor undo: another tool began it.
     #[error(
         "migration {0} is half done: repair it by hand, then delete its row from _sqlx_migrations"
     )]
@@ -104,15 +107,31 @@ impl Error {
         if sqlstate(&error).as_deref() == Some("42501") {
             return error.into();
         }
-        let state = if migration.no_tx {
-            " and may be half done"
-        } else {
-            " and was rolled back"
-        };
         Self::Step {
             label: steps::label(migration),
-            state,
+            state: " and was rolled back",
             reason: describe(&error),
+        }
+    }
+
+    /// A statement of a step that runs outside a transaction failed.
+    pub(super) fn from_statement(migration: &Migration, error: sqlx::Error) -> Self {
+        if sqlstate(&error).as_deref() == Some("42501") {
+            return error.into();
+        }
+        Self::Step {
+            label: steps::label(migration),
+            state: HALF_DONE,
+            reason: describe(&error),
+        }
+    }
+
+    /// The grammar does not understand a step that would have to be cut into statements.
+    pub(super) fn unreadable(migration: &Migration, reason: &str) -> Self {
+        Self::Step {
+            label: steps::label(migration),
+            state: " before it began",
+            reason: one_line(reason),
         }
     }
 }
@@ -126,11 +145,6 @@ impl From<sqlx::Error> for Error {
             _ => Self::Database(describe(&error)),
         }
     }
-}
-
-/// Whether `error` says that a lock could not be had in time (SQLSTATE 55P03, lock_not_available).
-pub(super) fn is_lock_timeout(error: &MigrateError) -> bool {
-    matches!(error, MigrateError::Execute(error) if sqlstate(error).as_deref() == Some("55P03"))
 }
 
 fn target(options: &PgConnectOptions) -> String {

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 
 use sqlx::migrate::{Migration, MigrationType};
 
+use super::Action;
+
 /// A file that opens with this runs outside a transaction, as CREATE INDEX CONCURRENTLY needs.
 ///
-/// Such a file should hold one statement: the server runs several sent together in one transaction.
-/// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT>
+/// It may hold several statements, which are sent one by one, and must bear to be run again: see `unbound`.
 const NO_TRANSACTION: &str = "-- no-transaction";
 
 /// One reversible step of the schema.
@@ -51,6 +52,16 @@ impl Step {
         label(&self.up)
     }
 
+    /// Whether `action` may carry on where an earlier attempt to apply or to undo this was interrupted. Only what
+    /// runs outside a transaction can be left half done by pgkeel.
+    pub(super) fn can_resume(&self, action: Action) -> bool {
+        match action {
+            Action::Status => true,
+            Action::Up { .. } => self.up.no_tx,
+            Action::Down { .. } => self.up.no_tx || self.down.no_tx,
+        }
+    }
+
     pub(super) fn up(&self) -> &Migration {
         &self.up
     }
@@ -85,6 +96,7 @@ pub fn embedded() -> Vec<Step> {
         "0005_conversations",
         "0006_agent_decisions",
         "0007_feature_flags",
+        "0008_indexes",
     ]
     .into_iter()
     .map(|(name, up, down)| {

@@ -8,6 +8,8 @@
 pub enum Counter {
     /// Cancel requests taken from clients.
     CancelRequests,
+    /// Changes of the catalog that were made elsewhere and noticed.
+    CatalogChangesElsewhere,
     /// Catalog snapshots loaded.
     CatalogLoads,
     /// Catalog snapshots that could not be loaded.
@@ -26,6 +28,18 @@ pub enum Counter {
     PoolWaitTimeouts,
     /// Results not stored because they were too large.
     ResultsTooLarge,
+    /// Attempts to open a server connection made again after one that failed.
+    RetriesConnect,
+    /// Statements sent again after a deadlock.
+    RetriesDeadlock,
+    /// Requests that failed as often as they may be tried.
+    RetriesExhausted,
+    /// Reads sent again after their server connection was lost.
+    RetriesLost,
+    /// Statements sent again after a serialization failure.
+    RetriesSerialization,
+    /// Requests that succeeded when they were tried again.
+    RetriesSucceeded,
     /// Server connections closed.
     ServerClosed,
     /// Server connections that could not be opened.
@@ -46,6 +60,7 @@ impl Counter {
     /// Every counter, in the order of the enum.
     pub const ALL: &'static [Self] = &[
         Self::CancelRequests,
+        Self::CatalogChangesElsewhere,
         Self::CatalogLoads,
         Self::CatalogLoadsFailed,
         Self::ClientsAccepted,
@@ -55,6 +70,12 @@ impl Counter {
         Self::Invalidations,
         Self::PoolWaitTimeouts,
         Self::ResultsTooLarge,
+        Self::RetriesConnect,
+        Self::RetriesDeadlock,
+        Self::RetriesExhausted,
+        Self::RetriesLost,
+        Self::RetriesSerialization,
+        Self::RetriesSucceeded,
         Self::ServerClosed,
         Self::ServerConnectsFailed,
         Self::ServerConnectsOk,
@@ -69,6 +90,7 @@ impl Counter {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CancelRequests => "cancel_requests",
+            Self::CatalogChangesElsewhere => "catalog_changes_elsewhere",
             Self::CatalogLoads => "catalog_loads",
             Self::CatalogLoadsFailed => "catalog_loads_failed",
             Self::ClientsAccepted => "clients_accepted",
@@ -78,6 +100,12 @@ impl Counter {
             Self::Invalidations => "invalidations",
             Self::PoolWaitTimeouts => "pool_wait_timeouts",
             Self::ResultsTooLarge => "results_too_large",
+            Self::RetriesConnect => "retries_connect",
+            Self::RetriesDeadlock => "retries_deadlock",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::RetriesLost => "retries_lost",
+            Self::RetriesSerialization => "retries_serialization",
+            Self::RetriesSucceeded => "retries_succeeded",
             Self::ServerClosed => "server_closed",
             Self::ServerConnectsFailed => "server_connects_failed",
             Self::ServerConnectsOk => "server_connects_ok",
@@ -93,6 +121,9 @@ impl Counter {
     pub const fn help(self) -> &'static str {
         match self {
             Self::CancelRequests => "Cancel requests taken from clients.",
+            Self::CatalogChangesElsewhere => {
+                "Changes of the catalog that were made elsewhere and noticed."
+            }
             Self::CatalogLoads => "Catalog snapshots loaded.",
             Self::CatalogLoadsFailed => "Catalog snapshots that could not be loaded.",
             Self::ClientsAccepted => "Client connections taken.",
@@ -104,6 +135,14 @@ impl Counter {
             Self::Invalidations => "Commit windows closed as committed.",
             Self::PoolWaitTimeouts => "Clients that waited too long for a server connection.",
             Self::ResultsTooLarge => "Results not stored because they were too large.",
+            Self::RetriesConnect => {
+                "Attempts to open a server connection made again after one that failed."
+            }
+            Self::RetriesDeadlock => "Statements sent again after a deadlock.",
+            Self::RetriesExhausted => "Requests that failed as often as they may be tried.",
+            Self::RetriesLost => "Reads sent again after their server connection was lost.",
+            Self::RetriesSerialization => "Statements sent again after a serialization failure.",
+            Self::RetriesSucceeded => "Requests that succeeded when they were tried again.",
             Self::ServerClosed => "Server connections closed.",
             Self::ServerConnectsFailed => "Server connections that could not be opened.",
             Self::ServerConnectsOk => "Server connections opened.",

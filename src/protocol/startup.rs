@@ -133,6 +133,35 @@ impl Startup {
         self
     }
 
+    /// The same message with a value for a setting that it gives none for, neither by name nor in `options`. It stays as
+    /// it is where it would become too long.
+    #[must_use]
+    pub fn with_default(mut self, setting: &str, value: &str) -> Self {
+        let is_named = self
+            .parameters
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case(setting.as_bytes()));
+        // `-c name=value` and `--name=value`, where a dash stands for an underscore and a backslash for nothing.
+        let options = self.parameter("options").unwrap_or_default();
+        let options: Vec<u8> = options
+            .iter()
+            .filter(|byte| **byte != b'\\')
+            .map(|byte| match byte {
+                b'-' => b'_',
+                byte => byte.to_ascii_lowercase(),
+            })
+            .collect();
+        let is_optional = options
+            .windows(setting.len())
+            .any(|option| option == setting.as_bytes());
+        let length = self.encode().len() + setting.len() + value.len() + 2;
+        if !is_named && !is_optional && length <= LENGTH_MAX {
+            self.parameters
+                .push((setting.as_bytes().into(), value.as_bytes().into()));
+        }
+        self
+    }
+
     /// The same message in protocol 3.0, without its extensions: every server understands it.
     #[must_use]
     pub fn plain(mut self) -> Self {

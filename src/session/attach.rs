@@ -22,21 +22,41 @@ use crate::upstream::lease::Lease;
 impl Session {
     /// The server connection of this session, acquired if it holds none.
     pub(super) async fn attach(&mut self) -> Result<&mut Lease, End> {
-        if self.server.is_none() {
-            self.client.flush().await.map_err(Broken::Client)?;
-            let acquired = tokio::select! {
-                biased;
-                acquired = self.acquire() => acquired,
-                () = self.cancel.cancelled() => return Err(End::Cancelled),
-            };
-            let lease = acquired.map_err(|error| self.refuse(error))?;
-            self.pool.route().server.note_reachable(true);
-            self.cancel.attach(Some(lease.cancel.clone()));
-            self.tell_settings(&lease);
-            self.server = Some(lease);
+        let mut failures = 0;
+        loop {
+            if self.server.is_none() {
+                self.acquire_or_cancel().await?;
+            }
+            let begin = self.transaction.kept_back().cloned();
+            failures += 1;
+            match (self.send_kept_back().await, begin) {
+                (Err(end), Some(begin)) if self.may_begin_again(&end, failures) => {
+                    self.leave_lost_server(true);
+                    self.transaction.put_back(begin);
+                    self.services.metrics.add(Counter::RetriesLost, 1);
+                }
+                (sent, _) => {
+                    sent?;
+                    break;
+                }
+            }
         }
-        self.send_kept_back().await?;
         Ok(self.server.as_mut().expect("just attached"))
+    }
+
+    async fn acquire_or_cancel(&mut self) -> Result<(), End> {
+        self.client.flush().await.map_err(Broken::Client)?;
+        let acquired = tokio::select! {
+            biased;
+            acquired = self.acquire() => acquired,
+            () = self.cancel.cancelled() => return Err(End::Cancelled),
+        };
+        let lease = acquired.map_err(|error| self.refuse(error))?;
+        self.pool.route().server.note_reachable(true);
+        self.cancel.attach(Some(lease.cancel.clone()));
+        self.tell_settings(&lease);
+        self.server = Some(lease);
+        Ok(())
     }
 
     /// A server connection that has this session's settings.
@@ -86,15 +106,15 @@ impl Session {
         part: &Effects,
         recording: Option<&mut Recording>,
     ) -> Result<Told, End> {
-        self.mind_sequences(part).await?;
         // The catalog may have become known since.
         self.judge_late();
+        let (pins, untracked) = (self.pins, self.untracked);
+        self.mind_sequences(part).await?;
         // A pipeline may come in parts, and only its end tells what became of the first of them.
         let effects = &std::mem::take(&mut self.unfinished).then(part);
         self.open_window(effects, part);
         self.announce_window(effects).await;
         let is_whole = !self.pipeline_open;
-        let (pins, untracked) = (self.pins, self.untracked);
         let touched = self.touched.clone();
         self.touched.merge(&effects.settings);
         let (temporary_unsure, unjudged) = (self.temporary_unsure, self.unjudged.len());
@@ -253,7 +273,10 @@ impl Session {
             self.unfinished = effects.clone();
             return Ok(());
         };
-        self.renamings.clear();
+        if told.undone.is_none() {
+            // They may have to be undone, if the request is sent again ([`super::retry`]).
+            self.renamings.clear();
+        }
         let before = self.transaction.status;
         if let Some(window) = server.window.take() {
             let outcome = outcome(before, after, told, effects);

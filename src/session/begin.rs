@@ -54,13 +54,28 @@ impl Session {
 
     /// Tells the server of the transaction it has not heard of yet.
     pub(super) async fn send_kept_back(&mut self) -> Result<(), End> {
+        let owes_query = self.transaction.owes_query();
         let Some(begin) = self.transaction.take_kept_back() else {
+            if owes_query {
+                let server = self.server.as_mut().expect("the caller has attached");
+                server.run(QUERY).await.map_err(Broken::Server)?;
+                self.transaction.note_query();
+            }
             return Ok(());
         };
+        let mut text = begin.text().to_vec();
+        if owes_query {
+            text.extend_from_slice(b"\n;");
+            text.extend_from_slice(QUERY);
+        }
         let server = self.server.as_mut().expect("the caller has attached");
         // A cancel request may meet it; that was meant for what comes behind, and is as good as late.
-        if server.run(begin.text()).await.is_err() {
-            server.run(begin.text()).await.map_err(Broken::Server)?;
+        if server.run(&text).await.is_err() {
+            let _ = server.run(b"ROLLBACK").await;
+            server.run(&text).await.map_err(Broken::Server)?;
+        }
+        if owes_query {
+            self.transaction.note_query();
         }
         if self.transaction.has_failed() {
             // It has failed here: by a cancel request while it waited for a connection.
@@ -72,6 +87,10 @@ impl Session {
         Ok(())
     }
 }
+
+/// Makes the server see, in behalf of those that were answered from the cache, that a query has run in the transaction:
+/// its modes can no longer be changed.
+const QUERY: &[u8] = b"SELECT 1";
 
 /// Fails in any session.
 const FAILS: &[u8] = b"ROLLBACK TO SAVEPOINT \"pgkeel: cancelled before the transaction began\"";

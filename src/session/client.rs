@@ -17,6 +17,10 @@ const READ_BYTES: usize = 8 * 1024;
 /// A pipeline is handed on in parts once this much of it has come without a Sync.
 const SEGMENT_MAX_BYTES: usize = 256 * 1024;
 
+/// How much is held back of a reply that may not be the last. PostgreSQL itself holds back up to 8 KiB until it is ready
+/// for the next request, so nobody waits for this longer than without the proxy.
+const HELD_MAX_BYTES: usize = 4 * 1024;
+
 /// The messages of one request, in order; offsets are into the request's bytes.
 pub(super) type Frames = SmallVec<[Frame; 8]>;
 
@@ -36,10 +40,14 @@ pub(super) enum Request {
 pub(super) struct Client {
     /// The stream.
     pub(super) socket: Socket,
+    /// The process id that it was told at its login.
+    pub(super) told_pid: u32,
     /// What came and is not yet dealt with.
     pub(super) inbox: BytesMut,
     /// What goes out with the next flush.
     pub(super) outbox: Vec<u8>,
+    /// From here on the outbox is held back, and can be taken back.
+    held_from: Option<usize>,
     /// Whole messages of a pipeline have come, and neither a Sync nor a Flush behind them.
     pub(super) has_part: bool,
     /// Do not wait for what is behind them any longer.
@@ -47,11 +55,13 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(socket: Socket, inbox: BytesMut) -> Self {
+    pub(super) fn new(socket: Socket, inbox: BytesMut, told_pid: u32) -> Self {
         Self {
             socket,
+            told_pid,
             inbox,
             outbox: Vec::with_capacity(1024),
+            held_from: None,
             has_part: false,
             hands_on_part: false,
         }
@@ -66,8 +76,9 @@ impl Client {
         }
     }
 
-    /// Sends the outbox.
+    /// Sends the outbox, whatever was held back of it.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
+        self.held_from = None;
         if !self.outbox.is_empty() {
             self.socket.write_all(&self.outbox).await?;
             self.outbox.clear();
@@ -77,10 +88,32 @@ impl Client {
         Ok(())
     }
 
-    /// Sends bytes behind the outbox without copying them.
+    /// Sends bytes behind the outbox without copying them, unless they are held back.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(from) = self.held_from
+            && self.outbox.len() - from + bytes.len() <= HELD_MAX_BYTES
+        {
+            self.outbox.extend_from_slice(bytes);
+            return Ok(());
+        }
         self.flush().await?;
         self.socket.write_all(bytes).await
+    }
+
+    /// Holds back what is sent from here on, until it is too much or somebody flushes.
+    pub(super) const fn hold(&mut self) {
+        self.held_from = Some(self.outbox.len());
+    }
+
+    /// What was held back can no longer be taken back.
+    pub(super) const fn let_go(&mut self) {
+        self.held_from = None;
+    }
+
+    /// Takes back what was held back. `None`: something of it may have been sent.
+    pub(super) fn take_back(&mut self) -> Option<Vec<u8>> {
+        let from = self.held_from.take()?;
+        Some(self.outbox.split_off(from))
     }
 
     /// Takes the next request off the inbox, or `None` while bytes are missing.

@@ -280,6 +280,7 @@ impl Session {
             Shape::Rows => entry.rows(),
         };
         self.write_result(result).await?;
+        self.transaction.note_hit();
         self.services.metrics.record(route, started.elapsed());
         Ok(())
     }

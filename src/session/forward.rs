@@ -31,57 +31,80 @@ struct Part {
 }
 
 impl Session {
-    /// Sends messages to the server and carries the replies.
+    /// Sends messages to the server and carries the replies, in several tries if need be.
     pub(super) async fn forward(
         &mut self,
         bytes: &[u8],
         frames: &[Frame],
-        fill: Option<Fill>,
+        mut fill: Option<Fill>,
         reason: Reason,
         started: Instant,
     ) -> Result<(), End> {
-        self.attach().await?;
-        self.close_leftovers();
-        let (mut rest, mut fill, mut told) = (frames, fill, None);
-        let written = loop {
+        let mut tries = self.tries();
+        let mut route = None;
+        let executed = loop {
+            if !self.attach_for(&mut tries).await? {
+                return Ok(());
+            }
+            self.close_leftovers();
+            let Some((written, is_whole)) = self.write_to_the_end(bytes, frames).await? else {
+                return Ok(());
+            };
+            if !is_whole {
+                // What was asked for a result comes in parts, and so is not kept.
+                fill = None;
+            } else if let Some(executed) = written.executed.as_ref().filter(|_| tries.is_again()) {
+                let plan = self.database.plan(executed);
+                fill = fill.and_then(|fill| self.fill_again(fill, &plan));
+            }
+            let effects = &written.effects;
+            if route.is_none() && effects.runs_something() {
+                route = Some(match fill {
+                    Some(_) => Route::Miss,
+                    None => self.route(effects, reason),
+                });
+            }
+            let ends = frames
+                .last()
+                .is_some_and(|frame| frame.tag == SYNC && !frame.has_body());
+            let repeat = self.hold_back(effects, is_whole && ends);
+            let recording = fill.as_mut().map(|fill| &mut fill.recording);
+            let outcome = self.exchange(effects, recording).await;
+            if self.is_done(&mut tries, repeat, outcome).await? {
+                break written.executed;
+            }
+        };
+        if let Some(fill) = fill {
+            self.keep(fill);
+        }
+        if let Some(route) = route {
+            let sql = executed.as_deref().map_or(&b""[..], Statement::text);
+            self.note_served(route, started, sql);
+        }
+        Ok(())
+    }
+
+    /// Writes the messages; where some have to wait for the replies to others, these are sent. Returns what is left to
+    /// be sent, and whether that is all. `None`: they have failed, and what was behind them is skipped.
+    async fn write_to_the_end(
+        &mut self,
+        bytes: &[u8],
+        frames: &[Frame],
+    ) -> Result<Option<(Part, bool)>, End> {
+        let (mut rest, mut told) = (frames, None);
+        loop {
             let written = self.write_frames(bytes, rest, told);
             if !written.stops {
-                break written;
+                return Ok(Some((written, rest.len() == frames.len())));
             }
-            // What was asked for a result comes in parts, and so is not kept.
-            fill = None;
             rest = &rest[written.count..];
             self.exchange(&written.effects, None).await?;
             if self.skip_to_sync {
-                return self.skip(bytes, rest).await;
+                self.skip(bytes, rest).await?;
+                return Ok(None);
             }
             told = written.not_before;
-        };
-        let sql = written
-            .executed
-            .as_deref()
-            .map_or(&b""[..], Statement::text);
-        let effects = written.effects;
-        let runs_something = effects.runs_something();
-        match fill {
-            Some(mut fill) => {
-                self.exchange(&effects, Some(&mut fill.recording)).await?;
-                self.keep(fill);
-                self.note_served(Route::Miss, started, sql);
-            }
-            None => {
-                let route = if runs_something {
-                    Some(self.route(&effects, reason))
-                } else {
-                    None
-                };
-                self.exchange(&effects, None).await?;
-                if let Some(route) = route {
-                    self.note_served(route, started, sql);
-                }
-            }
         }
-        Ok(())
     }
 
     /// Writes the messages as this server connection has to get them, and finds out what they may do and

@@ -40,6 +40,20 @@ pub(super) struct Fill {
     pub(super) recording: Recording,
 }
 
+impl Fill {
+    /// The same result, fetched once more under other stamps. Nobody waits for it.
+    pub(super) fn again(self, read: &ReadPlan, stamps: Arc<[Stamp]>, limit: usize) -> Self {
+        Self {
+            key: self.key,
+            stamps,
+            ttl: read.ttl,
+            // Its number is older than these stamps, so it claims less than it could.
+            shared: self.shared,
+            recording: Recording::new(limit, None),
+        }
+    }
+}
+
 /// Should a request that needs the RowDescription be given this entry?
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Shape {
@@ -78,7 +92,7 @@ impl Session {
     /// The entry of the key that stands in `self.key`, if it may be served.
     pub(super) fn hit(&self, shape: Shape) -> Option<Arc<Entry>> {
         let (freshness, now) = (&self.services.freshness, Instant::now());
-        if !freshness.peers().may_serve(now) {
+        if !self.database.is_vouched(now) || !freshness.peers().may_serve(now) {
             return None;
         }
         self.services
@@ -98,8 +112,11 @@ impl Session {
             Ok(read) => read,
             Err(reason) => return Ok(Found::Forward(*reason)),
         };
-        let peers = self.services.freshness.peers();
-        if !peers.may_serve(Instant::now()) {
+        let now = Instant::now();
+        if !self.database.is_vouched(now) {
+            return Ok(Found::Forward(Reason::CatalogUnchecked));
+        }
+        if !self.services.freshness.peers().may_serve(now) {
             return Ok(Found::Forward(Reason::NoLease));
         }
         // Before the stamps: a result must not seem to know of more than it does.

@@ -4,6 +4,8 @@
 //! of the same text, in the same context and under the same catalogs, it would say again; the Parse is made up for
 //! with the first message that needs a server.
 
+use std::time::Instant;
+
 use crate::protocol::backend::{CLOSE_COMPLETE_MESSAGE, PARSE_COMPLETE_MESSAGE};
 use crate::protocol::frame::Frame;
 use crate::protocol::frontend::{CLOSE, DESCRIBE, PARSE, Parse, Target};
@@ -50,6 +52,9 @@ impl Session {
 
     /// Answers the messages at the head of a pipeline whose replies are known. Returns how many they are.
     pub(super) fn answer_from_memory(&mut self, bytes: &[u8], frames: &[Frame]) -> usize {
+        if !self.database.is_vouched(Instant::now()) {
+            return 0;
+        }
         let answered = frames
             .iter()
             .take_while(|frame| self.answer_one_from_memory(frame.tag, frame.body(bytes)));
@@ -85,6 +90,10 @@ impl Session {
         self.client
             .outbox
             .extend_from_slice(&PARSE_COMPLETE_MESSAGE);
+        if meaning.statement.parsed().is_query() {
+            // To analyse it, the server would have taken a snapshot.
+            self.transaction.note_hit();
+        }
         self.statements.insert(parse.name.into(), meaning);
         true
     }

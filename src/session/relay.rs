@@ -40,6 +40,8 @@ pub(super) enum Broken {
 pub(super) struct Told {
     /// An ErrorResponse was among them.
     pub(super) failed: bool,
+    /// The error says that PostgreSQL has rolled the request back because of others.
+    pub(super) undone: Option<Undone>,
     /// The error says that the text of the request is not SQL.
     pub(super) is_not_sql: bool,
     /// The session was ended by the server, with these last words.
@@ -56,6 +58,15 @@ pub(super) struct Told {
     pub(super) void: Vec<Expected<Parsing>>,
     /// The server reported another value of a setting.
     pub(super) settings_changed: bool,
+}
+
+/// Why PostgreSQL rolled back what it would have done at another moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Undone {
+    /// 40P01, deadlock_detected.
+    Deadlock,
+    /// 40001, serialization_failure.
+    Serialization,
 }
 
 /// The two ends, while replies are carried.
@@ -221,14 +232,24 @@ impl<'a> Relay<'a> {
         match frame.tag {
             backend::NOTICE_RESPONSE => {
                 self.noticed = true;
+                // PostgreSQL does not keep it back, and would send it again.
+                self.client.let_go();
                 // The client has seen it when it prepared the statement itself.
                 return Ok(match self.server.owed.next() {
                     Some(Expected::ParseComplete(Origin::Proxy, _)) => Fate::Swallow,
                     _ => Fate::Forward,
                 });
             }
-            backend::NOTIFICATION_RESPONSE => return Ok(Fate::Forward),
+            backend::NOTIFICATION_RESPONSE => {
+                self.client.let_go();
+                self.substitute = from_told_pid(self.client, self.server, frame.bytes(inbox));
+                return Ok(match self.substitute {
+                    Some(_) => Fate::Swallow,
+                    None => Fate::Forward,
+                });
+            }
             backend::PARAMETER_STATUS => {
+                self.client.let_go();
                 self.told.settings_changed |= self.server.note_parameter(body);
                 return Ok(Fate::Forward);
             }
@@ -291,6 +312,11 @@ impl<'a> Relay<'a> {
     fn note_error(&mut self, body: &[u8]) {
         self.told.failed = true;
         self.told.is_not_sql = errors::is_of_parser(body);
+        self.told.undone = match backend::error_field(body, b'C') {
+            Some(b"40P01") => Some(Undone::Deadlock),
+            Some(b"40001") => Some(Undone::Serialization),
+            _ => None,
+        };
         if matches!(backend::error_field(body, b'V'), Some(b"FATAL" | b"PANIC")) {
             self.told.farewell = Some(Farewell::read(body));
         }
@@ -383,11 +409,30 @@ pub(super) fn forward_unasked(
             backend::PARAMETER_STATUS => {
                 server.note_parameter(&message[HEADER..]);
             }
-            backend::NOTICE_RESPONSE | backend::NOTIFICATION_RESPONSE => {}
+            backend::NOTIFICATION_RESPONSE => {
+                if let Some(renamed) = from_told_pid(client, server, &message) {
+                    client.outbox.extend_from_slice(&renamed);
+                    continue;
+                }
+            }
+            backend::NOTICE_RESPONSE => {}
             backend::ERROR_RESPONSE => farewell = Some(Farewell::read(&message[HEADER..])),
             tag => return Err(Unexpected(tag).into()),
         }
         client.outbox.extend_from_slice(&message);
     }
     Ok(farewell)
+}
+
+/// A notification that the session has sent itself, with the process id that its client knows; `None` if it may pass as
+/// it is. Who listens keeps the connection, so nobody else sends from there.
+fn from_told_pid(client: &Client, server: &Connection, message: &[u8]) -> Option<Vec<u8>> {
+    let sender = HEADER..HEADER + 4;
+    let own = server.backend.pid.to_be_bytes();
+    if message.get(sender.clone()) != Some(&own) || client.told_pid.to_be_bytes() == own {
+        return None;
+    }
+    let mut renamed = message.to_vec();
+    renamed[sender].copy_from_slice(&client.told_pid.to_be_bytes());
+    Some(renamed)
 }

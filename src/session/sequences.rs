@@ -27,7 +27,7 @@ impl Session {
         if asks {
             self.database.watch_sequences();
         }
-        let stays = draws && self.database.watches_sequences();
+        let is_watched = draws && self.database.watches_sequences();
         if !asks && !draws {
             return Ok(());
         }
@@ -36,7 +36,7 @@ impl Session {
             !self.pipeline_open && self.transaction.status != TransactionStatus::Failed;
         let server = self.server.as_mut().expect("the caller has attached");
         let is_anothers = server.drawn_by.is_some_and(|session| session != number);
-        if is_anothers && (asks || stays) && is_between {
+        if is_anothers && (asks || is_watched) && is_between {
             server.discard_sequences().await.map_err(Broken::Server)?;
             server.drawn_by = None;
         }
@@ -44,10 +44,16 @@ impl Session {
             server.drawn_by = Some(number);
             self.has_drawn = true;
         }
-        if stays {
+        self.stay_if_watched(part.session);
+        Ok(())
+    }
+
+    /// Keeps the connection for a session that may have drawn, if some sessions of its database ask what they have.
+    /// What was sent without a catalog keeps it anyway, until it is judged.
+    pub(super) fn stay_if_watched(&mut self, effects: SessionEffects) {
+        if effects.intersects(MAY_DRAW) && self.database.watches_sequences() {
             self.pin(SessionEffects::of(&[SessionEffect::Sequence]));
         }
-        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::lookup::{Found, Shape};
+use super::lookup::{Fill, Found, Shape};
 use super::relay::Broken;
 use super::transaction::Effects;
 use super::{End, Session};
@@ -81,11 +81,8 @@ impl Session {
                 self.bypass_query(&bytes, &statement, &plan, reason, started)
                     .await
             }
-            Found::Fill(mut fill) => {
-                let effects = Effects::of(&statement, &plan);
-                self.begin_query(&bytes).await?;
-                self.exchange(&effects, Some(&mut fill.recording)).await?;
-                self.keep(fill);
+            Found::Fill(fill) => {
+                self.run_query(&bytes, &statement, Some(fill)).await?;
                 self.note_served(Route::Miss, started, text);
                 Ok(())
             }
@@ -100,9 +97,41 @@ impl Session {
         reason: Reason,
         started: Instant,
     ) -> Result<(), End> {
-        let effects = Effects::of(statement, plan);
-        let route = self.route(&effects, reason);
-        self.forward_query(bytes, effects, route, started).await
+        let route = self.route(&Effects::of(statement, plan), reason);
+        self.run_query(bytes, statement, None).await?;
+        self.note_served(route, started, &bytes[HEADER..]);
+        Ok(())
+    }
+
+    /// Has a server answer a query, in several tries if need be, and keeps its result if that is asked for.
+    async fn run_query(
+        &mut self,
+        bytes: &[u8],
+        statement: &Arc<Statement>,
+        mut fill: Option<Fill>,
+    ) -> Result<(), End> {
+        let mut tries = self.tries();
+        loop {
+            if !self.attach_for(&mut tries).await? {
+                return Ok(());
+            }
+            let plan = self.database.plan(statement);
+            let effects = Effects::of(statement, &plan);
+            if tries.is_again() {
+                fill = fill.and_then(|fill| self.fill_again(fill, &plan));
+            }
+            self.begin_query(bytes).await?;
+            let repeat = self.hold_back(&effects, true);
+            let recording = fill.as_mut().map(|fill| &mut fill.recording);
+            let outcome = self.exchange(&effects, recording).await;
+            if self.is_done(&mut tries, repeat, outcome).await? {
+                break;
+            }
+        }
+        if let Some(fill) = fill {
+            self.keep(fill);
+        }
+        Ok(())
     }
 
     /// The route of a request that is not cached; its reason is counted if it is no write.
@@ -141,6 +170,7 @@ impl Session {
     /// Answers with a cached result.
     async fn replay(&mut self, entry: &Entry, route: Route, started: Instant) -> Result<(), End> {
         self.write_result(entry.bytes()).await?;
+        self.transaction.note_hit();
         self.write_ready();
         self.services.metrics.record(route, started.elapsed());
         Ok(())

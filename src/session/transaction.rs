@@ -87,6 +87,10 @@ pub(super) struct Effects {
     pub(super) rollback_is_provable: bool,
     /// Statements whose effect on the session is not known until the catalog is.
     pub(super) unjudged: Vec<Arc<Statement>>,
+    /// Does it consist of queries, and of statements that change rows?
+    pub(super) is_query: bool,
+    /// May it be run again, though it may have run already?
+    pub(super) is_repeatable: bool,
     statements: usize,
     is_script: bool,
 }
@@ -101,6 +105,8 @@ impl Default for Effects {
             catalog: None,
             rollback_is_provable: true,
             unjudged: Vec::new(),
+            is_query: true,
+            is_repeatable: true,
             statements: 0,
             is_script: false,
         }
@@ -127,6 +133,8 @@ impl Effects {
             catalog: None,
             rollback_is_provable: false,
             unjudged: Vec::new(),
+            is_query: false,
+            is_repeatable: false,
             statements: 1,
             is_script: true,
         }
@@ -149,6 +157,8 @@ impl Effects {
         self.catalog = self.catalog.or(plan.catalog);
         self.session = self.session.union(plan.session);
         self.settings.merge(statement.parsed().settings());
+        self.is_query &= statement.parsed().is_query();
+        self.is_repeatable &= plan.is_repeatable;
         // In a script, what came before the error may have been committed already.
         self.rollback_is_provable &= plan.rollback_is_provable
             && self.statements == 1
@@ -188,6 +198,8 @@ impl Effects {
         self.settings.merge(&later.settings);
         self.catalog = self.catalog.or(later.catalog);
         self.is_script |= later.is_script;
+        self.is_query &= later.is_query;
+        self.is_repeatable &= later.is_repeatable;
         self.rollback_is_provable &= later.rollback_is_provable && self.statements <= 1;
         self
     }
@@ -198,6 +210,8 @@ impl Effects {
         merge(&mut self.writes, &unknown.writes);
         self.session = self.session.union(unknown.session);
         self.boundary = unknown.boundary;
+        self.is_query = false;
+        self.is_repeatable = false;
         self.rollback_is_provable = false;
         self.statements += 1;
     }
@@ -227,6 +241,20 @@ pub(super) struct Transaction {
     has_settings: bool,
     /// The BEGIN that the server has not been told of yet.
     kept_back: Option<Arc<Statement>>,
+    first_query: FirstQuery,
+}
+
+/// Has a query run in the transaction? From then on its modes stand (SET TRANSACTION is an error).
+/// <https://www.postgresql.org/docs/current/sql-set-transaction.html>
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum FirstQuery {
+    /// None has.
+    #[default]
+    ToCome,
+    /// One was answered from the cache, and the server does not know.
+    Untold,
+    /// The server has run one.
+    Run,
 }
 
 impl Transaction {
@@ -256,6 +284,33 @@ impl Transaction {
     /// The BEGIN to be sent before anything else.
     pub(super) fn take_kept_back(&mut self) -> Option<Arc<Statement>> {
         self.kept_back.take()
+    }
+
+    /// The BEGIN that the server has not been told of.
+    pub(super) const fn kept_back(&self) -> Option<&Arc<Statement>> {
+        self.kept_back.as_ref()
+    }
+
+    /// The server that was told of it is gone, and nothing had happened in the transaction.
+    pub(super) fn put_back(&mut self, begin: Arc<Statement>) {
+        self.kept_back = Some(begin);
+    }
+
+    /// A query was answered from the cache.
+    pub(super) fn note_hit(&mut self) {
+        if self.status == TransactionStatus::Open && self.first_query == FirstQuery::ToCome {
+            self.first_query = FirstQuery::Untold;
+        }
+    }
+
+    /// Is the server to be told that a query has run?
+    pub(super) fn owes_query(&self) -> bool {
+        self.status == TransactionStatus::Open && self.first_query == FirstQuery::Untold
+    }
+
+    /// The server knows that a query has run.
+    pub(super) const fn note_query(&mut self) {
+        self.first_query = FirstQuery::Run;
     }
 
     /// The transaction ends, and the server has never heard of it.
@@ -309,6 +364,9 @@ impl Transaction {
     pub(super) fn sent(&mut self, effects: &Effects) {
         if self.status != TransactionStatus::Idle {
             self.remember(effects);
+            if effects.is_query && effects.runs_something() {
+                self.note_query();
+            }
         }
     }
 
@@ -331,6 +389,7 @@ impl Transaction {
             (_, TransactionStatus::Idle, _) => {
                 self.reads_committed = false;
                 self.has_settings = false;
+                self.first_query = FirstQuery::ToCome;
                 return std::mem::take(&mut self.written);
             }
             (TransactionStatus::Idle, _, boundary) => {
@@ -350,7 +409,8 @@ impl Transaction {
             }
             // COMMIT AND CHAIN, ROLLBACK AND CHAIN: a new transaction with the old one's modes.
             (_, TransactionStatus::Open, Boundary::Commit | Boundary::RollBack) => {
-                self.written.clear()
+                self.written.clear();
+                self.first_query = FirstQuery::ToCome;
             }
             // PostgreSQL warns of a BEGIN within a transaction, and heeds its modes.
             (_, _, Boundary::Begin(Some(level))) if *level != IsolationLevel::ReadCommitted => {

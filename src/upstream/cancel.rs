@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -99,6 +99,8 @@ pub async fn send(upstream: &Upstream, key: &CancelKey, limit: Duration) -> io::
 /// A session, as a cancel request sees it.
 #[derive(Debug, Default)]
 pub struct CancelSlot {
+    /// How many requests there were.
+    requests: AtomicU64,
     attached: Mutex<Option<Arc<CancelTarget>>>,
     waiting: Notify,
 }
@@ -114,11 +116,30 @@ impl CancelSlot {
         self.waiting.notified().await;
     }
 
+    /// How many requests to cancel there were so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when there were more requests than these.
+    pub async fn cancelled_since(&self, requests: u64) {
+        loop {
+            let mut notified = std::pin::pin!(self.waiting.notified());
+            notified.as_mut().enable();
+            if self.requests() != requests {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     /// Begins to cancel: the server connection to send the request for, or `None` when the session holds
     /// none (if it waits for one, it stops).
     #[must_use]
     pub fn begin(&self) -> Option<Cancelling> {
         let attached = self.attached.lock();
+        self.requests.fetch_add(1, Ordering::SeqCst);
         if let Some(target) = attached.as_ref() {
             target.under_way.fetch_add(1, Ordering::SeqCst);
             return Some(Cancelling(Arc::clone(target)));

@@ -13,6 +13,9 @@ pub struct Kind {
     pub baseline: Arc<Baseline>,
     /// What the session has changed.
     pub changes: Arc<Changes>,
+    /// The process id that its client was told. What others see of the session (the sender of a NOTIFY, a row of
+    /// `pg_stat_activity`) has this id as long as the session is served by that connection.
+    pub told_pid: u32,
 }
 
 impl Kind {
@@ -28,6 +31,12 @@ impl Kind {
     #[must_use]
     pub fn matches(&self, connection: &Connection) -> bool {
         self.has_baseline_of(connection) && settings::same(&connection.changes, &self.changes)
+    }
+
+    /// Is it the one that the client was told of?
+    #[must_use]
+    pub fn is_home(&self, connection: &Connection) -> bool {
+        connection.backend.pid.cast_unsigned() == self.told_pid
     }
 
     /// Did the connection start with the settings that the session started with?

@@ -151,6 +151,19 @@ impl Greeter {
         (self.socket, self.inbox)
     }
 
+    /// Waits for the server's first word. Nobody has answered it yet, so a server that turns the connection away can be
+    /// tried once more.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's own words, or as [`Greeter::next`].
+    pub async fn first_word(&mut self) -> Result<(), Error> {
+        if self.peek().await? != backend::ERROR_RESPONSE {
+            return Ok(());
+        }
+        let (_, message) = self.next().await?;
+        Err(Error::Refused(message.as_ref().into()))
+    }
+
     /// Reads the settings and the key; other messages (notices) go to `aside`.
     ///
     /// # Errors
@@ -190,23 +203,47 @@ impl Greeter {
     ///
     /// # Errors
     /// As [`Greeter::next`].
-    pub async fn finish(mut self, greeting: Greeting, place: Place) -> Result<Connection, Error> {
+    pub async fn finish(mut self, greeting: Greeting) -> Result<Opened, Error> {
         let mut message = Vec::new();
         frontend::write_query(&mut message, BASELINE_QUERY.as_bytes());
         self.send(&message).await?;
-        let mut answer = None;
+        let mut rows = Vec::new();
         loop {
             let (tag, message) = self.next().await?;
             match tag {
-                backend::DATA_ROW => answer = read_baseline(&message[frame::HEADER..]),
+                backend::DATA_ROW => rows.push(message),
                 backend::READY_FOR_QUERY => break,
                 _ => {}
             }
         }
         // A server that does not answer this is not one that can be spoken to at all.
-        let answer = answer.ok_or_else(|| {
+        let answer = read_baseline(&rows).ok_or_else(|| {
             Error::Protocol("the server does not say what its sessions start with".into())
         })?;
+        Ok(Opened {
+            greeter: self,
+            greeting,
+            answer,
+        })
+    }
+}
+
+/// A connection that nobody holds yet.
+pub struct Opened {
+    greeter: Greeter,
+    greeting: Greeting,
+    answer: Answer,
+}
+
+impl Opened {
+    /// Takes its place in a pool.
+    #[must_use]
+    pub fn hold(self, place: Place) -> Connection {
+        let Self {
+            greeter,
+            greeting,
+            answer,
+        } = self;
         let route = place.pool().route();
         let backend = Backend {
             server: route.server.number,
@@ -223,9 +260,9 @@ impl Greeter {
             },
             settings: answer.settings,
         });
-        Ok(Connection {
-            socket: self.socket,
-            inbox: self.inbox,
+        Connection {
+            socket: greeter.socket,
+            inbox: greeter.inbox,
             owed: Expectations::default(),
             status: TransactionStatus::Idle,
             prepared: Prepared::default(),
@@ -243,18 +280,15 @@ impl Greeter {
             opened: Instant::now(),
             idle_since: Instant::now(),
             place,
-        })
+        }
     }
 }
 
-/// When the postmaster and this backend started, the database, and the settings that change what a query
-/// returns and are not reported by every server; the default isolation level comes first
-/// ([`Baseline::is_read_committed`]).
-const BASELINE_QUERY: &str = "SELECT \
-     pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time()), 'hex'), \
-     pg_catalog.encode(pg_catalog.timestamptz_send((SELECT a.backend_start \
-         FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a)), 'hex'), \
-     d.oid, d.datname, \
+/// Two rows. First the database, and the settings that change what a query returns and are not reported by every server;
+/// the default isolation level comes first ([`Baseline::is_read_committed`]). Then when the postmaster and this backend
+/// started: that is told to the role that logged in, and not to one that the session starts with (`role`).
+const BASELINE_QUERY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; \
+     SELECT d.oid, d.datname, \
      pg_catalog.concat_ws(E'\\x1f', \
          pg_catalog.current_setting('default_transaction_isolation'), \
          pg_catalog.current_setting('search_path'), current_user, session_user, \
@@ -280,37 +314,50 @@ const BASELINE_QUERY: &str = "SELECT \
               (SELECT r.oid FROM pg_catalog.pg_roles AS r \
                WHERE r.rolname OPERATOR(pg_catalog.=) session_user)]))) \
      FROM pg_catalog.pg_database AS d \
-     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()";
+     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database(); \
+     SET LOCAL ROLE NONE; \
+     SELECT pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time()), 'hex'), \
+         pg_catalog.encode(pg_catalog.timestamptz_send((SELECT a.backend_start \
+             FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a)), 'hex'); \
+     ROLLBACK";
 
 /// The answer to the baseline query.
 struct Answer {
-    postmaster_start: i64,
-    start: i64,
     oid: u32,
     name: String,
     settings: Box<[u8]>,
+    postmaster_start: i64,
+    start: i64,
 }
 
-/// The columns of the baseline query's row.
-fn read_baseline(body: &[u8]) -> Option<Answer> {
-    let (_, mut rest) = body.split_first_chunk::<2>()?;
-    let mut column = || {
-        let (length, behind) = rest.split_first_chunk::<4>()?;
-        let (value, behind) =
-            behind.split_at_checked(usize::try_from(i32::from_be_bytes(*length)).ok()?)?;
-        rest = behind;
-        Some(value)
+/// The two rows of the answer to the baseline query.
+fn read_baseline(rows: &[BytesMut]) -> Option<Answer> {
+    let [baseline, starts] = rows else {
+        return None;
     };
+    let (mut baseline, mut starts) = (columns(baseline), columns(starts));
     let micros = |hex: &[u8]| {
         let micros = u64::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
         Some(i64::from_ne_bytes(micros.to_ne_bytes()))
     };
     Some(Answer {
-        postmaster_start: micros(column()?)?,
-        start: micros(column()?)?,
-        oid: std::str::from_utf8(column()?).ok()?.parse().ok()?,
-        name: String::from_utf8(column()?.to_vec()).ok()?,
-        settings: column()?.into(),
+        oid: std::str::from_utf8(baseline.next()?).ok()?.parse().ok()?,
+        name: String::from_utf8(baseline.next()?.to_vec()).ok()?,
+        settings: baseline.next()?.into(),
+        postmaster_start: micros(starts.next()?)?,
+        start: micros(starts.next()?)?,
+    })
+}
+
+/// The columns of a DataRow, up to the first that is null.
+fn columns(row: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = row.get(frame::HEADER + 2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+        let (value, behind) = behind.split_at_checked(length)?;
+        rest = behind;
+        Some(value)
     })
 }
 
@@ -322,17 +369,16 @@ pub async fn connect(
     upstream: &Upstream,
     startup: &Startup,
     credentials: &Credentials,
-    place: Place,
     limit: Duration,
     aside: impl FnMut(&[u8]),
-) -> Result<Connection, Error> {
+) -> Result<Opened, Error> {
     let connecting = async {
         let startup = startup.clone().plain();
         let mut greeter = Greeter::start(upstream, &startup, limit).await?;
         let binding = upstream.tls.channel_binding;
         authenticate(&mut greeter, &startup, credentials, binding).await?;
         let greeting = greeter.greeting(aside).await?;
-        greeter.finish(greeting, place).await
+        greeter.finish(greeting).await
     };
     let timed_out = || Error::Unreachable(std::io::ErrorKind::TimedOut.into());
     tokio::time::timeout(limit, connecting)

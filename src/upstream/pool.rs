@@ -23,7 +23,8 @@ use super::Error;
 use super::connection::{Baseline, Connection, Health};
 use super::kind::Kind;
 use super::lease::{Lease, Place};
-use super::login::{self, Credentials};
+use super::login::{self, Credentials, Opened};
+use super::patience::Patience;
 use super::server::Route;
 use crate::freshness::window::Freshness;
 use crate::observe::{Counter, Metrics};
@@ -60,12 +61,13 @@ struct State {
 }
 
 impl State {
-    /// The idle connection that a session of this kind gets: best the one that needs no other settings.
+    /// The idle connection that a session of this kind gets: best one that needs no other settings, and of these the
+    /// one that its client was told of.
     fn choose(&self, kind: &Kind) -> Option<usize> {
         let can_connect = self.credentials.is_some();
         let idle = self.idle.iter().enumerate();
         idle.filter(|(_, connection)| kind.admits(connection, can_connect))
-            .max_by_key(|(_, connection)| kind.matches(connection))
+            .max_by_key(|(_, connection)| (kind.matches(connection), kind.is_home(connection)))
             .map(|(at, _)| at)
     }
 }
@@ -349,23 +351,33 @@ impl Pool {
         state.idle.push(connection);
     }
 
-    /// Opens a connection; what the server says beside its settings goes to `aside`.
-    async fn connect(&self, place: Place, aside: impl FnMut(&[u8])) -> Result<Connection, Error> {
+    /// Opens a connection, in several tries if need be; what the server says beside its settings goes to `aside`.
+    async fn connect(
+        &self,
+        place: Place,
+        mut aside: impl FnMut(&[u8]),
+    ) -> Result<Connection, Error> {
+        let mut patience = Patience::new(&self.route, &self.metrics);
+        loop {
+            match self.connect_once(&mut aside).await {
+                Ok(opened) => {
+                    patience.succeeded();
+                    return Ok(self.hold(opened, place).await);
+                }
+                Err(error) => patience.failed(error).await?,
+            }
+        }
+    }
+
+    async fn connect_once(&self, aside: impl FnMut(&[u8])) -> Result<Opened, Error> {
         let (credentials, before) = {
             let state = self.state.lock();
             let credentials = state.credentials.clone().ok_or(Error::LoginRequired)?;
             (credentials, state.credentials_before)
         };
         let limit = self.route.limits.connect_timeout;
-        let connected = login::connect(
-            &self.route.upstream,
-            &self.startup,
-            &credentials,
-            place,
-            limit,
-            aside,
-        )
-        .await;
+        let (upstream, startup) = (&self.route.upstream, &self.startup);
+        let connected = login::connect(upstream, startup, &credentials, limit, aside).await;
         if let Err(error) = &connected {
             self.doubt(&credentials, before, error);
         }
@@ -374,13 +386,18 @@ impl Pool {
             Err(_) => Counter::ServerConnectsFailed,
         };
         self.metrics.add(counter, 1);
-        if let Ok(connection) = &connected {
-            let start = connection.backend.postmaster_start;
-            self.freshness
-                .note_postmaster(&self.route.server.identity, start);
-            self.freshness.peers().bumps_known().await;
-        }
         connected
+    }
+
+    /// Takes a connection over. If its server is not the one that was known, nobody serves what that had shown by the
+    /// time this returns.
+    async fn hold(&self, opened: Opened, place: Place) -> Connection {
+        let connection = opened.hold(place);
+        let start = connection.backend.postmaster_start;
+        self.freshness
+            .note_postmaster(&self.route.server.identity, start);
+        self.freshness.peers().bumps_known().await;
+        connection
     }
 
     /// What a proof gave away is of no more use once the server refuses it: the password has changed. The next

@@ -59,6 +59,8 @@ pub struct Route {
     pub upstream: Arc<config::Upstream>,
     /// The limits of its pools.
     pub limits: config::Pool,
+    /// What is tried again on the way there.
+    pub retry: config::Retry,
     /// The database's name on the server. `None`: the name that clients use.
     database: Option<String>,
 }
@@ -95,6 +97,7 @@ impl Servers {
                 server: server(all, upstream),
                 upstream: Arc::new(upstream.clone()),
                 limits: limits(&config.pool, rule),
+                retry: config.retry.clone(),
                 database: is_alias.then(|| upstream.database.clone()),
             })
         };

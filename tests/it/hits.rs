@@ -3,6 +3,7 @@
 //! A hit is told by the proxy's own count and by PostgreSQL's, and has to be the very bytes that PostgreSQL
 //! itself would have sent.
 
+mod code;
 mod limits;
 mod transactions;
 

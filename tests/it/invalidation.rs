@@ -5,6 +5,7 @@
 //! byte for byte, what PostgreSQL itself says now.
 
 mod breakage;
+mod code;
 mod definitions;
 mod disguises;
 mod pipelines;

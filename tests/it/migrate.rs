@@ -1,5 +1,7 @@
 //! `pgkeel migrate` on a real server: up, down, status, two at once, and what it says when it cannot.
 
+mod interrupted;
+
 use pgkeel::migrate::{self, Action, Error, Step};
 use pgkeel_bench::sandbox::Postgres;
 use tokio_postgres::Client;

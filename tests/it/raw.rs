@@ -15,6 +15,8 @@ const HEADER: usize = 5;
 pub(crate) struct Raw {
     stream: TcpStream,
     inbox: BytesMut,
+    /// The body of the login's BackendKeyData.
+    key: Vec<u8>,
 }
 
 /// The messages up to and with a ReadyForQuery, as they came.
@@ -44,6 +46,7 @@ impl Raw {
         let mut raw = Self {
             stream,
             inbox: BytesMut::new(),
+            key: Vec::new(),
         };
         let mut message = BytesMut::new();
         frontend::startup_message(startup.iter().copied(), &mut message)
@@ -51,7 +54,25 @@ impl Raw {
         raw.send(&message).await;
         let reply = raw.until_ready().await;
         assert_eq!(reply.error(), None, "the login works");
+        let key = reply.0.iter().find(|message| message[0] == b'K');
+        raw.key = key.expect("a server tells its key")[HEADER..].to_vec();
         raw
+    }
+
+    /// Asks whoever listens on this port to cancel what the session is doing (PostgreSQL, 55.2.8 "Canceling Requests in
+    /// Progress"), and waits until that has been heard.
+    pub(crate) async fn cancel(&self, port: u16) {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))
+            .await
+            .expect("somebody listens");
+        let mut message = 16_i32.to_be_bytes().to_vec();
+        message.extend_from_slice(&80_877_102_i32.to_be_bytes());
+        message.extend_from_slice(&self.key);
+        stream
+            .write_all(&message)
+            .await
+            .expect("the connection stands");
+        let _ = stream.read(&mut [0]).await;
     }
 
     /// Sends bytes as they are.
@@ -66,6 +87,25 @@ impl Raw {
     pub(crate) async fn ask(&mut self, script: &Script) -> Reply {
         self.send(&script.0).await;
         self.until_ready().await
+    }
+
+    /// As [`Raw::ask`]; `None` if the connection ends before the reply does.
+    pub(crate) async fn try_ask(&mut self, script: &Script) -> Option<Reply> {
+        self.stream.write_all(&script.0).await.ok()?;
+        self.try_until_ready().await
+    }
+
+    /// Reads up to the next ReadyForQuery; `None` if the connection ends before.
+    pub(crate) async fn try_until_ready(&mut self) -> Option<Reply> {
+        let mut messages = Vec::new();
+        loop {
+            let message = self.message().await?;
+            let ready = message[0] == b'Z';
+            messages.push(message);
+            if ready {
+                return Some(Reply(messages));
+            }
+        }
     }
 
     /// Runs a simple query.
@@ -86,15 +126,8 @@ impl Raw {
 
     /// Reads up to the next ReadyForQuery.
     pub(crate) async fn until_ready(&mut self) -> Reply {
-        let mut messages = Vec::new();
-        loop {
-            let message = self.message().await.expect("the connection stands");
-            let ready = message[0] == b'Z';
-            messages.push(message);
-            if ready {
-                return Reply(messages);
-            }
-        }
+        let reply = self.try_until_ready().await;
+        reply.expect("the connection stands")
     }
 
     /// Reads up to the first message with this tag.
@@ -159,8 +192,37 @@ impl Script {
         self
     }
 
-    pub(crate) fn execute(mut self) -> Self {
-        frontend::execute("", 0, &mut self.0).expect("no NUL");
+    pub(crate) fn describe_statement(mut self, name: &str) -> Self {
+        frontend::describe(b'S', name, &mut self.0).expect("no NUL");
+        self
+    }
+
+    pub(crate) fn execute(self) -> Self {
+        self.execute_rows(0)
+    }
+
+    /// Executes the unnamed portal for at most so many rows; 0 for all.
+    pub(crate) fn execute_rows(mut self, rows_max: i32) -> Self {
+        frontend::execute("", rows_max, &mut self.0).expect("no NUL");
+        self
+    }
+
+    /// Calls a function with arguments in text (PostgreSQL, 55.7 "Message Formats", FunctionCall).
+    pub(crate) fn function_call(mut self, function: u32, arguments: &[&str]) -> Self {
+        let mut body = function.to_be_bytes().to_vec();
+        body.extend_from_slice(&0_i16.to_be_bytes());
+        let count = i16::try_from(arguments.len()).expect("they are few");
+        body.extend_from_slice(&count.to_be_bytes());
+        for argument in arguments {
+            let length = i32::try_from(argument.len()).expect("it is short");
+            body.extend_from_slice(&length.to_be_bytes());
+            body.extend_from_slice(argument.as_bytes());
+        }
+        body.extend_from_slice(&0_i16.to_be_bytes());
+        let length = i32::try_from(body.len() + 4).expect("it is short");
+        self.0.extend_from_slice(b"F");
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(&body);
         self
     }
 
@@ -212,6 +274,18 @@ impl Reply {
     pub(crate) fn rows(&self) -> Vec<String> {
         let rows = self.0.iter().filter(|message| message[0] == b'D');
         rows.map(|row| line(&row[HEADER..])).collect()
+    }
+
+    /// The first value of each row, as it came.
+    pub(crate) fn values(&self) -> Vec<Option<Vec<u8>>> {
+        let rows = self.0.iter().filter(|message| message[0] == b'D');
+        rows.map(|row| {
+            let length = &row[HEADER + 2..HEADER + 6];
+            let length = i32::from_be_bytes(length.try_into().expect("four bytes"));
+            let length = usize::try_from(length).ok()?;
+            Some(row[HEADER + 6..HEADER + 6 + length].to_vec())
+        })
+        .collect()
     }
 
     /// The transaction status: `I`, `T` or `E`.

@@ -1,7 +1,7 @@
 //! What a session has drawn from sequences: its own values, or PostgreSQL's own error, and never another's.
 
-use crate::scene::Scene;
-use crate::support::Stage;
+use crate::scene::{SOON, Scene};
+use crate::support::{Stage, eventually};
 use crate::wire::{Wire, bind, execute, parse, query, sync};
 
 const TABLES: &str = "
@@ -132,4 +132,31 @@ async fn drawing_alone_keeps_no_connection() {
     }
     ask(&mut wire, "SELECT lastval()").await;
     assert_eq!(scene.stage.stat("clients.pinned").await, 1);
+}
+
+/// Once somebody asks, those who may have drawn keep their connections, and nobody else does.
+#[tokio::test]
+async fn what_draws_nothing_keeps_no_connection() {
+    let scene = Scene::of(Stage::builder(), TABLES).await;
+    let mut asks = client(&scene).await;
+    ask(&mut asks, "INSERT INTO a (v) VALUES (1)").await;
+    ask(&mut asks, "SELECT lastval()").await;
+    assert_eq!(scene.stage.stat("clients.pinned").await, 1);
+    let mut other = client(&scene).await;
+    ask(&mut other, "this is no SQL").await;
+    assert_eq!(scene.stage.stat("clients.pinned").await, 1);
+    for number in 0..5 {
+        ask(&mut other, &format!("CREATE TABLE new_{number} (id int)")).await;
+        // The catalog is being loaded again.
+        ask(&mut other, "SELECT count(*) FROM c").await;
+    }
+    let pinned = async |count| {
+        eventually(SOON, async || {
+            scene.stage.stat("clients.pinned").await == count
+        })
+        .await;
+    };
+    pinned(1).await;
+    ask(&mut other, "INSERT INTO a (v) VALUES (1)").await;
+    pinned(2).await;
 }

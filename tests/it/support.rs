@@ -14,6 +14,11 @@ use tokio_postgres::Client;
 /// The proxy under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pgkeel");
 
+/// The proxy under test, or another one that `PGKEEL_BINARY` names: one with a planted bug.
+fn binary() -> std::path::PathBuf {
+    std::env::var_os("PGKEEL_BINARY").map_or_else(|| BINARY.into(), Into::into)
+}
+
 /// A PostgreSQL and a proxy before it, both stopped when dropped (the proxy first).
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -36,7 +41,7 @@ impl Stage {
 
     pub(crate) fn builder() -> StageBuilder {
         let proxy = ProxyOptions {
-            binary: BINARY.into(),
+            binary: binary(),
             ..ProxyOptions::default()
         };
         StageBuilder {
@@ -131,9 +136,15 @@ impl StageBuilder {
         self
     }
 
-    pub(crate) async fn start(mut self) -> Stage {
+    pub(crate) async fn start(self) -> Stage {
+        self.start_behind(|postgres| postgres.url()).await
+    }
+
+    /// Starts with something between the proxy and the server, which is given the server and says by what URL the proxy
+    /// reaches it.
+    pub(crate) async fn start_behind(mut self, url: impl FnOnce(&Postgres) -> String) -> Stage {
         let postgres = self.postgres.start().await.expect("PostgreSQL starts");
-        self.proxy.upstream_url = postgres.url();
+        self.proxy.upstream_url = url(&postgres);
         let proxy = Proxy::start(&self.proxy).await.expect("the proxy starts");
         Stage { proxy, postgres }
     }

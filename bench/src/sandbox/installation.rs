@@ -99,12 +99,13 @@ impl Installation {
 
     /// Does the server have this loadable library?
     pub(super) fn has_library(&self, name: &str) -> bool {
-        output(Command::new(self.program("pg_config")).arg("--pkglibdir")).is_ok_and(|directory| {
-            Path::new(directory.trim())
-                .join(name)
-                .with_extension("so")
-                .exists()
-        })
+        let said = output(Command::new(self.program("pg_config")).arg("--pkglibdir"));
+        // A server that was moved as a whole has them beside its programs.
+        let directory = said.map_or_else(
+            |_| self.bin.join("../lib/postgresql"),
+            |directory| directory.trim().into(),
+        );
+        directory.join(name).with_extension("so").exists()
     }
 }
 

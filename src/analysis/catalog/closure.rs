@@ -1,113 +1,132 @@
-//! From the relations a statement names as targets to all that change with them.
+//! From a change of a relation to all that it sets off.
 //!
-//! Follows inheritance downwards and foreign keys that cascade, to the end.
+//! Follows inheritance downwards, foreign keys that cascade, triggers, rules and views; each leads to other changes, or
+//! to functions.
 //!
 //! <https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-FK>
 
-use std::collections::{BTreeSet, HashSet};
-
-use super::rows::{ReferentialAction, RelationKind};
-use super::{Catalog, Origin, RelationCode};
+use super::Catalog;
+use super::rows::{ReferentialAction, RelationKind, TriggerEvent, TriggerTiming};
 use crate::analysis::Oid;
-use crate::analysis::facts::{Change, Reach, Target};
-
-/// What a change of a target touches.
-#[derive(Debug, Eq, PartialEq)]
-pub(in crate::analysis) enum Touched {
-    /// These relations and no others.
-    Relations(BTreeSet<Oid>),
-    /// Relations that are not known, because the target is not: no code of this database runs.
-    Anything,
-    /// Code that is not understood runs.
-    Code,
-}
+use crate::analysis::facts::Change;
+use crate::analysis::session::SessionEffect;
+use crate::analysis::survey::{Findings, Node};
+use crate::reason::Reason;
 
 impl Catalog {
-    /// Everything a change of this target may change.
-    pub(in crate::analysis) fn touched(&self, target: &Target) -> Touched {
-        let named = self.named(&target.name);
-        match named.origin {
-            Origin::Nowhere => return Touched::Anything,
-            Origin::System => return Touched::Code,
-            Origin::Users => {}
-        }
-        let mut seen = HashSet::new();
-        let mut queue: Vec<_> = named
-            .relations
-            .into_iter()
-            .map(|(oid, _)| (oid, target.change))
-            .collect();
-        while let Some((oid, change)) = queue.pop() {
-            if !seen.insert((oid, change)) {
-                continue;
-            }
-            if !self.changes_quietly(oid, change) {
-                return Touched::Code;
-            }
-            queue.extend(
-                self.with_descendants(oid)
-                    .into_iter()
-                    .map(|child| (child, change)),
-            );
-            self.cascade(oid, change, &mut queue);
-        }
-        Touched::Relations(seen.into_iter().map(|(oid, _)| oid).collect())
-    }
-
-    /// Whether the change runs no code that is not understood.
-    fn changes_quietly(&self, oid: Oid, change: Change) -> bool {
+    /// What a change of a relation does, and what it leads to.
+    pub(super) fn change(&self, oid: Oid, change: Change) -> Findings {
         let Some(relation) = self.relation(oid) else {
-            return false;
+            return Findings::unknown(Reason::UnknownRelation);
         };
+        let mut findings = Findings::default();
         match (relation.kind, change) {
-            (RelationKind::Table | RelationKind::Partitioned, _) => {
-                relation.code == RelationCode::Never
+            (RelationKind::MaterializedView, Change::Refresh) => {
+                findings.own.written.insert(oid);
+                findings.nodes.push(Node::Query(oid));
             }
-            (RelationKind::MaterializedView, Change::Refresh) => self
-                .query(oid)
-                .is_some_and(|query| query.reach == Reach::Nothing),
-            (
-                RelationKind::Foreign
-                | RelationKind::MaterializedView
-                | RelationKind::Other
-                | RelationKind::View,
-                _,
-            ) => false,
+            (RelationKind::Table | RelationKind::Partitioned, _) => {
+                findings.own.written.insert(oid);
+                self.inherit(oid, change, &mut findings);
+                self.cascade(oid, change, &mut findings);
+                self.set_off(oid, change, &mut findings);
+            }
+            (RelationKind::View, _) => {
+                findings.nodes.push(Node::Query(oid));
+                let replaced = self.set_off(oid, change, &mut findings);
+                if let Some(base) = self.bases.get(&oid).filter(|_| !replaced) {
+                    findings.target(base, change, self);
+                }
+            }
+            (RelationKind::Foreign | RelationKind::MaterializedView | RelationKind::Other, _) => {
+                return Findings::unknown(Reason::ForeignTable);
+            }
         }
+        findings
     }
 
-    /// What the foreign keys that refer to a changed table do.
-    fn cascade(&self, oid: Oid, change: Change, queue: &mut Vec<(Oid, Change)>) {
-        let partition = self.with_ancestors(oid).len() > 1
+    /// Children change with their parents.
+    fn inherit(&self, oid: Oid, change: Change, findings: &mut Findings) {
+        let children = self.children.get(&oid).map_or(&[][..], Vec::as_slice);
+        let changes = children.iter().map(|child| Node::Change(*child, change));
+        findings.nodes.extend(changes);
+        let is_partition = self.parents.contains_key(&oid)
             || self
                 .relation(oid)
                 .is_some_and(|relation| relation.kind == RelationKind::Partitioned);
         // A row that moves to another partition is deleted and inserted.
-        if partition && change == Change::Update {
-            queue.push((oid, Change::Delete));
+        if is_partition && change == Change::Update {
+            findings.nodes.push(Node::Change(oid, Change::Delete));
+            findings.nodes.push(Node::Change(oid, Change::Insert));
         }
-        // The key may be declared to the parent of a partition.
-        for ancestor in self.with_ancestors(oid) {
-            for key in self
-                .foreign_keys
-                .get(&ancestor)
-                .map_or(&[][..], Vec::as_slice)
-            {
-                let action = match change {
-                    Change::Insert | Change::Refresh | Change::Truncate => continue,
-                    Change::TruncateCascade => {
-                        queue.push((key.referencing, Change::TruncateCascade));
-                        continue;
-                    }
-                    Change::Delete => key.on_delete,
-                    Change::Update => key.on_update,
-                };
-                match action {
-                    ReferentialAction::Cascade => queue.push((key.referencing, change)),
-                    ReferentialAction::Refuse => {}
-                    ReferentialAction::Set => queue.push((key.referencing, Change::Update)),
+    }
+
+    /// What the foreign keys that refer to a changed table do. The key may be declared to the parent of a partition.
+    fn cascade(&self, oid: Oid, change: Change, findings: &mut Findings) {
+        let ancestors = self.with_ancestors(oid);
+        let keys = ancestors
+            .iter()
+            .filter_map(|ancestor| self.foreign_keys.get(ancestor));
+        for key in keys.flatten() {
+            let action = match change {
+                Change::Insert | Change::Refresh | Change::Truncate => continue,
+                Change::TruncateCascade => {
+                    let truncates = Node::Change(key.referencing, Change::TruncateCascade);
+                    findings.nodes.push(truncates);
+                    continue;
                 }
+                Change::Delete => key.on_delete,
+                Change::Update => key.on_update,
+            };
+            let changed = match action {
+                ReferentialAction::Cascade => change,
+                ReferentialAction::Refuse => continue,
+                ReferentialAction::Set => Change::Update,
+            };
+            findings.nodes.push(Node::Change(key.referencing, changed));
+        }
+    }
+
+    /// What a relation runs when it is changed. Tells whether a trigger takes the place of the change.
+    fn set_off(&self, oid: Oid, change: Change, findings: &mut Findings) -> bool {
+        let event = event(change);
+        let fires = |events: &[TriggerEvent]| event.is_some_and(|event| events.contains(&event));
+        let mut replaced = false;
+        let triggers = self.triggers.get(&oid).map_or(&[][..], Vec::as_slice);
+        for trigger in triggers.iter().filter(|trigger| fires(&trigger.events)) {
+            replaced |= trigger.timing == TriggerTiming::Instead;
+            if !self.functions.changes_its_row(trigger.function) {
+                findings.nodes.push(Node::Function(trigger.function));
             }
         }
+        let rules = self.rules.get(&oid).map_or(&[][..], Vec::as_slice);
+        for (_, rule) in rules.iter().filter(|(event, _)| fires(&[*event])) {
+            findings.own.merge(&rule.own);
+            findings.nodes.extend(&rule.nodes);
+        }
+        findings.functions(self.expression_functions(oid).iter().copied());
+        let types = self.column_types(oid).iter();
+        findings
+            .nodes
+            .extend(types.map(|column_type| Node::Type(*column_type)));
+        if let Some((reach, mut effects)) = self.expressions.get(&oid).copied() {
+            // A default draws from its sequence when a row is inserted. An UPDATE that sets a DEFAULT says so itself.
+            if change != Change::Insert {
+                effects.remove(SessionEffect::SequenceDraw);
+            }
+            findings.own.reaches(reach);
+            findings.own.session = findings.own.session.union(effects);
+        }
+        replaced
+    }
+}
+
+fn event(change: Change) -> Option<TriggerEvent> {
+    match change {
+        Change::Delete => Some(TriggerEvent::Delete),
+        Change::Insert => Some(TriggerEvent::Insert),
+        Change::Refresh => None,
+        Change::Truncate | Change::TruncateCascade => Some(TriggerEvent::Truncate),
+        Change::Update => Some(TriggerEvent::Update),
     }
 }

@@ -12,12 +12,9 @@ use super::rows::{
     BuiltInFunctionRow, FunctionMark, FunctionRow, Language, OperatorOperands, OperatorRow,
     Volatility,
 };
-use super::types::Types;
 use crate::analysis::Oid;
-use crate::analysis::body::body_facts;
 use crate::analysis::builtin;
-use crate::analysis::facts::{Arguments, Call, Facts, Operand, Operator};
-use crate::analysis::survey::is_pure_body;
+use crate::analysis::facts::{Arguments, Call, Operand, Operator};
 use crate::reason::Reason;
 
 /// What a function does, from harmless to unknown.
@@ -44,11 +41,17 @@ pub(in crate::analysis) enum Behaviour {
 pub(in crate::analysis) struct Functions {
     by_name: HashMap<Box<str>, Named>,
     by_oid: HashMap<Oid, Function>,
-    /// Bodies in SQL that are not known to be pure.
-    bodies: HashMap<Oid, Facts>,
-    operators: HashMap<Box<str>, OperatorBehaviour>,
-    /// Names of functions that can be called as if they were columns, and are not pure.
-    row_functions: HashSet<Box<str>>,
+    built_in_operators: HashSet<Box<str>>,
+    operators: HashMap<Box<str>, Vec<UsersOperator>>,
+}
+
+/// What a call or an operator may mean.
+#[derive(Debug)]
+pub(in crate::analysis) struct Callees {
+    /// The worst of what the server's own functions do.
+    pub(in crate::analysis) built_in: Behaviour,
+    /// Functions of users.
+    pub(in crate::analysis) users: Vec<Oid>,
 }
 
 #[derive(Debug, Default)]
@@ -65,28 +68,34 @@ struct BuiltIn {
 }
 
 #[derive(Debug)]
-struct Function {
+pub(super) struct Function {
     schema: Box<str>,
     name: Box<str>,
-    /// What its body does.
-    own: Behaviour,
-    /// What a call of it does.
-    behaviour: Behaviour,
+    /// What its body does, as far as is known without looking into it.
+    pub(super) own: Behaviour,
     volatility: Volatility,
     language: Language,
+    /// Is its body, with the defaults of its arguments, looked into?
+    body: Body,
     arguments: usize,
     defaults: usize,
     marks: Box<[FunctionMark]>,
-    signature: Box<[Oid]>,
-    parts: Box<[Oid]>,
+    /// Users' types among its arguments and its result.
+    pub(super) signature: Box<[Oid]>,
+    /// Users' functions that an aggregate is made of.
+    pub(super) parts: Box<[Oid]>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct OperatorBehaviour {
-    /// Of every operator of the name.
-    any: Behaviour,
-    /// Of those that can take a number.
-    number: Behaviour,
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Body {
+    Hidden,
+    Known,
+}
+
+#[derive(Debug)]
+struct UsersOperator {
+    function: Oid,
+    operands: OperatorOperands,
 }
 
 // === impl Behaviour ===
@@ -131,17 +140,25 @@ impl Behaviour {
             (Volatility::Immutable, Language::Aggregate | Language::C | Language::Internal) => {
                 Self::Pure
             }
-            (Volatility::Stable, Language::Internal) => Self::Stable,
+            (Volatility::Stable, Language::Aggregate | Language::Internal) => Self::Stable,
             (Volatility::Stable, Language::C) if builtin::makes_a_value(&row.name) => Self::Stable,
             (Volatility::Volatile, Language::C) if builtin::makes_a_value(&row.name) => {
                 Self::Volatile
             }
             (Volatility::Immutable, Language::Other | Language::Sql)
-            | (
-                Volatility::Stable,
-                Language::Aggregate | Language::C | Language::Other | Language::Sql,
-            )
+            | (Volatility::Stable, Language::C | Language::Other | Language::Sql)
             | (Volatility::Volatile, _) => Self::User,
+        }
+    }
+}
+
+// === impl Callees ===
+
+impl Callees {
+    fn unknown() -> Self {
+        Self {
+            built_in: Behaviour::Unknown,
+            users: Vec::new(),
         }
     }
 }
@@ -149,13 +166,17 @@ impl Behaviour {
 // === impl Functions ===
 
 impl Functions {
-    pub(super) fn new(built_in: Vec<BuiltInFunctionRow>, users: Vec<FunctionRow>) -> Self {
+    pub(super) fn new(
+        built_in: Vec<BuiltInFunctionRow>,
+        users: Vec<FunctionRow>,
+        built_in_operators: Vec<String>,
+        operators: Vec<OperatorRow>,
+    ) -> Self {
         let mut functions = Self {
             by_name: HashMap::new(),
             by_oid: HashMap::new(),
-            bodies: HashMap::new(),
+            built_in_operators: built_in_operators.into_iter().map(Into::into).collect(),
             operators: HashMap::new(),
-            row_functions: HashSet::new(),
         };
         for row in built_in {
             let behaviour = Behaviour::of_built_in(&row.name, row.volatility);
@@ -171,9 +192,7 @@ impl Functions {
                 .built_in
                 .push(overload);
         }
-        for mut row in users {
-            let body = row.definition.take().map(|text| body_facts(&text));
-            functions.bodies.extend(body.map(|facts| (row.oid, facts)));
+        for row in users {
             functions
                 .by_name
                 .entry(row.name.as_str().into())
@@ -182,118 +201,31 @@ impl Functions {
                 .push(row.oid);
             functions.by_oid.insert(row.oid, Function::new(row));
         }
+        for row in operators {
+            functions
+                .operators
+                .entry(row.name.into())
+                .or_default()
+                .push(UsersOperator {
+                    function: row.function,
+                    operands: row.operands,
+                });
+        }
         functions
     }
 
-    /// Settles what every function and operator does.
-    ///
-    /// A function in SQL counts as code until its body is found to be pure, which may show that another body is.
-    pub(super) fn settle(
-        &mut self,
-        types: &Types,
-        built_in_operators: &[String],
-        operators: &[OperatorRow],
-    ) {
-        loop {
-            self.judge_calls(types);
-            self.add_operators(built_in_operators, operators);
-            let pure: Vec<_> = self
-                .bodies
-                .iter()
-                .filter(|(_, body)| is_pure_body(body, self, types))
-                .map(|(oid, _)| *oid)
-                .collect();
-            if pure.is_empty() {
-                return;
-            }
-            for oid in pure {
-                self.bodies.remove(&oid);
-                if let Some(function) = self.by_oid.get_mut(&oid) {
-                    function.own = Behaviour::Pure;
-                }
-            }
-        }
-    }
-
-    /// Lets an aggregate answer for its parts, and every function for the types of its signature: passing a value to a
-    /// domain runs the domain's checks.
-    fn judge_calls(&mut self, types: &Types) {
-        self.row_functions.clear();
-        for function in self.by_oid.values_mut() {
-            function.behaviour = function.own;
-        }
-        let worse = |function: &Function| {
-            let signature = &function.signature;
-            if signature.iter().any(|part| types.runs_code(*part, self)) {
-                Behaviour::User
-            } else if signature.iter().any(|part| types.is_domain(*part)) {
-                Behaviour::Stable
-            } else {
-                Behaviour::Pure
-            }
+    /// The functions that a name may mean, with its schema or without.
+    pub(super) fn named(&self, schema: Option<&str>, name: &str) -> Vec<Oid> {
+        let users = self.by_name.get(name).map_or(&[][..], |named| &named.users);
+        let is_meant = |oid: &&Oid| {
+            let function = self.by_oid.get(oid);
+            function.is_some_and(|found| schema.is_none_or(|schema| *found.schema == *schema))
         };
-        let worst: Vec<_> = self
-            .by_oid
-            .iter()
-            .map(|(oid, function)| (*oid, function.own.max(worse(function))))
-            .collect();
-        self.assign(worst);
-        let of_parts: Vec<_> = self
-            .by_oid
-            .iter()
-            .map(|(oid, function)| {
-                let parts = function.parts.iter().map(|part| self.behaviour_of(*part));
-                (*oid, parts.fold(function.behaviour, Behaviour::max))
-            })
-            .collect();
-        self.assign(of_parts);
+        users.iter().filter(is_meant).copied().collect()
     }
 
-    fn assign(&mut self, behaviours: Vec<(Oid, Behaviour)>) {
-        for (oid, behaviour) in behaviours {
-            let Some(function) = self.by_oid.get_mut(&oid) else {
-                continue;
-            };
-            function.behaviour = behaviour;
-            if behaviour != Behaviour::Pure && function.marks.contains(&FunctionMark::TakesRow) {
-                self.row_functions.insert(function.name.clone());
-            }
-        }
-    }
-
-    fn add_operators(&mut self, built_in: &[String], users: &[OperatorRow]) {
-        const PURE: OperatorBehaviour = OperatorBehaviour {
-            any: Behaviour::Pure,
-            number: Behaviour::Pure,
-        };
-        self.operators.clear();
-        for name in built_in {
-            self.operators.insert(name.as_str().into(), PURE);
-        }
-        for row in users {
-            let behaviour = match self.by_oid.get(&row.function) {
-                // An operator gets no text of SQL, so the word of compiled code that it changes nothing is taken.
-                Some(Function {
-                    language: Language::C,
-                    volatility: Volatility::Stable,
-                    ..
-                }) => Behaviour::Stable,
-                Some(function) => function.behaviour,
-                None => Behaviour::Unknown,
-            };
-            let operator = self
-                .operators
-                .entry(row.name.as_str().into())
-                .or_insert(PURE);
-            operator.any = operator.any.max(behaviour);
-            if row.operands == OperatorOperands::Any {
-                operator.number = operator.number.max(behaviour);
-            }
-        }
-    }
-
-    /// What a call may do, or `None` if no function has the name.
-    pub(in crate::analysis) fn call(&self, call: &Call) -> Option<Behaviour> {
+    /// What a call may mean, or `None` if no function has the name.
+    pub(in crate::analysis) fn call(&self, call: &Call) -> Option<Callees> {
         let named = match self.by_name.get(&call.name.name) {
             Some(named) => named,
             // The grammar of PostgreSQL 14 and later calls by this name what PostgreSQL 13 calls date_part.
@@ -307,59 +239,82 @@ impl Functions {
         let users: Vec<_> = named
             .users
             .iter()
-            .filter_map(|oid| self.by_oid.get(oid))
-            .filter(|function| call.name.admits(&function.schema))
+            .filter_map(|oid| Some((*oid, self.by_oid.get(oid)?)))
+            .filter(|(_, function)| call.name.admits(&function.schema))
             .collect();
-        let known = built_in.clone().next().is_some();
-        let matching = built_in
+        let is_known = built_in.clone().next().is_some();
+        let behaviour = built_in
             .filter(|overload| overload.takes(call.arguments))
             .map(|overload| overload.behaviour)
-            .chain(
-                users
-                    .iter()
-                    .filter(|function| function.takes(call.arguments))
-                    .map(|function| {
-                        if function.uses_defaults(call.arguments) {
-                            Behaviour::User
-                        } else {
-                            function.behaviour
-                        }
-                    }),
-            )
             .max();
-        match matching {
-            Some(behaviour) => Some(behaviour),
+        let (mut meant, mut hidden) = (Vec::new(), Behaviour::Pure);
+        for (oid, function) in &users {
+            if function.takes(call.arguments) {
+                meant.push(*oid);
+                if function.uses_hidden_defaults(call.arguments) {
+                    hidden = Behaviour::User;
+                }
+            }
+        }
+        match (behaviour, meant.is_empty()) {
+            (Some(behaviour), _) => Some(Callees {
+                built_in: behaviour.max(hidden),
+                users: meant,
+            }),
+            (None, false) => Some(Callees {
+                built_in: hidden,
+                users: meant,
+            }),
             // None takes one argument, so it is a column.
-            None if call.arguments == Arguments::Attribute => None,
-            // None takes so many arguments. A built-in function then fails; of a user's, the worst is assumed.
-            None if known && users.is_empty() => Some(Behaviour::Pure),
-            None => users.iter().map(|function| function.behaviour).max(),
+            (None, true) if call.arguments == Arguments::Attribute => None,
+            (None, true) if users.is_empty() && !is_known => None,
+            // None takes so many arguments. A built-in function then fails; of a user's, any may be meant.
+            (None, true) => Some(Callees {
+                built_in: Behaviour::Pure,
+                users: users.into_iter().map(|(oid, _)| oid).collect(),
+            }),
         }
     }
 
-    /// What a use of an operator may do.
-    pub(in crate::analysis) fn operator(&self, operator: &Operator) -> Behaviour {
-        self.operators
-            .get(&operator.name)
-            .map_or(Behaviour::Unknown, |behaviour| match operator.operand {
-                Operand::Number => behaviour.number,
-                Operand::Unknown => behaviour.any,
-            })
+    /// What a use of an operator may mean.
+    pub(in crate::analysis) fn operator(&self, operator: &Operator) -> Callees {
+        let users = self.operators.get(&operator.name);
+        if users.is_none() && !self.built_in_operators.contains(&operator.name) {
+            return Callees::unknown();
+        }
+        let mut callees = Callees {
+            built_in: Behaviour::Pure,
+            users: Vec::new(),
+        };
+        let is_meant = |users: &&UsersOperator| {
+            operator.operand == Operand::Unknown || users.operands == OperatorOperands::Any
+        };
+        for found in users.into_iter().flatten().filter(is_meant) {
+            match self.by_oid.get(&found.function) {
+                // An operator gets no text of SQL, so the word of compiled code that it changes nothing is taken.
+                Some(function) if function.is_stable_code() => {
+                    callees.built_in = callees.built_in.max(Behaviour::Stable);
+                }
+                Some(_) => callees.users.push(found.function),
+                None => return Callees::unknown(),
+            }
+        }
+        callees
     }
 
-    /// Whether `t.name` may call a user's function that is not pure.
-    pub(in crate::analysis) fn called_as_column(&self, name: &str) -> bool {
-        self.row_functions.contains(name)
+    /// The users' functions that `t.name` may call.
+    pub(in crate::analysis) fn called_as_column(&self, name: &str) -> Vec<Oid> {
+        let users = self.by_name.get(name).map_or(&[][..], |named| &named.users);
+        let takes_row = |oid: &&Oid| {
+            let function = self.by_oid.get(oid);
+            function.is_some_and(|found| found.marks.contains(&FunctionMark::TakesRow))
+        };
+        users.iter().filter(takes_row).copied().collect()
     }
 
-    /// Whether a user's function runs code that is not understood.
-    pub(super) fn runs_code(&self, oid: Oid) -> bool {
-        self.behaviour_of(oid).is_code()
-    }
-
-    /// Whether a user's function is safe to run unnamed.
-    pub(super) fn is_pure(&self, oid: Oid) -> bool {
-        self.behaviour_of(oid) == Behaviour::Pure
+    /// Every function of users.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Oid, &Function)> {
+        self.by_oid.iter().map(|(oid, function)| (*oid, function))
     }
 
     /// Whether a trigger function changes at most the row it is fired for.
@@ -379,18 +334,6 @@ impl Functions {
                     | (Volatility::Stable, Language::Internal)
             )
         })
-    }
-
-    pub(super) fn signature(&self, oid: Oid) -> &[Oid] {
-        self.by_oid
-            .get(&oid)
-            .map_or(&[], |function| &function.signature)
-    }
-
-    fn behaviour_of(&self, oid: Oid) -> Behaviour {
-        self.by_oid
-            .get(&oid)
-            .map_or(Behaviour::Unknown, |function| function.behaviour)
     }
 }
 
@@ -412,7 +355,10 @@ impl Function {
     fn new(row: FunctionRow) -> Self {
         Self {
             own: Behaviour::of_user(&row),
-            behaviour: Behaviour::User,
+            body: match row.definition {
+                Some(_) => Body::Known,
+                None => Body::Hidden,
+            },
             schema: row.schema.into(),
             name: row.name.into(),
             volatility: row.volatility,
@@ -438,12 +384,18 @@ impl Function {
         }
     }
 
-    /// A default is an expression of its own, which is not looked into.
-    fn uses_defaults(&self, arguments: Arguments) -> bool {
-        match arguments {
-            Arguments::Attribute => self.uses_defaults(Arguments::Count(1)),
-            Arguments::Count(count) => self.defaults > 0 && count < self.arguments,
-            Arguments::Any | Arguments::Syntax => self.defaults > 0,
-        }
+    /// Does compiled code say that it changes nothing?
+    fn is_stable_code(&self) -> bool {
+        (self.language, self.volatility) == (Language::C, Volatility::Stable)
+    }
+
+    /// A default is an expression of its own, which is looked into with the body.
+    fn uses_hidden_defaults(&self, arguments: Arguments) -> bool {
+        let uses = match arguments {
+            Arguments::Attribute => self.arguments > 1,
+            Arguments::Count(count) => count < self.arguments,
+            Arguments::Any | Arguments::Syntax => true,
+        };
+        self.body == Body::Hidden && self.defaults > 0 && uses
     }
 }

@@ -2,11 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::functions::Functions;
-use super::rows::{
-    Persistence, RelationFunctionRow, RelationKind, RelationMark, RelationRow, Rows,
-};
-use super::types::Types;
+use super::rows::{Persistence, RelationKind, RelationMark, RelationRow};
 use crate::analysis::Oid;
 use crate::analysis::facts::Name;
 use crate::reason::Reason;
@@ -28,17 +24,6 @@ pub(in crate::analysis) struct Relation {
     pub(super) persistence: Persistence,
     /// Why reading its rows is not cacheable, beyond its kind.
     pub(in crate::analysis) refusal: Option<Reason>,
-    pub(in crate::analysis) code: RelationCode,
-}
-
-/// When a relation runs code that is not understood.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(in crate::analysis) enum RelationCode {
-    Never,
-    /// Triggers, rules, defaults and checks.
-    OnWrite,
-    /// Policies too.
-    OnRead,
 }
 
 /// What a name of a relation may mean.
@@ -57,23 +42,12 @@ pub(in crate::analysis) enum Origin {
     Users,
 }
 
-/// Relations with something unusual behind them.
-pub(super) struct Hazards {
-    /// Code that is not understood in expressions: defaults, checks, policies.
-    expressions: HashSet<Oid>,
-    triggers: HashSet<Oid>,
-    /// Columns whose values are made by code that is not understood.
-    input: HashSet<Oid>,
-    /// Columns whose values are not shown in the same way every time.
-    output: HashSet<Oid>,
-}
-
 impl Relations {
     /// Returns the definitions of views beside the relations.
     pub(super) fn new(
         rows: Vec<RelationRow>,
         system: Vec<String>,
-        hazards: &Hazards,
+        is_odd: impl Fn(Oid) -> bool,
     ) -> (Self, Vec<(Oid, String)>) {
         let system = system.into_iter().map(Into::into).collect();
         let mut relations = Self {
@@ -89,7 +63,9 @@ impl Relations {
                 .entry(row.name.as_str().into())
                 .or_default()
                 .push(oid);
-            relations.by_oid.insert(oid, Relation::new(row, hazards));
+            relations
+                .by_oid
+                .insert(oid, Relation::new(row, is_odd(oid)));
         }
         (relations, definitions)
     }
@@ -119,23 +95,12 @@ impl Relations {
 }
 
 impl Relation {
-    fn new(row: RelationRow, hazards: &Hazards) -> Self {
-        let secured = row.marks.contains(&RelationMark::RowSecurity);
-        let ruled = row.marks.contains(&RelationMark::Rule);
-        let code = if secured && hazards.expressions.contains(&row.oid) {
-            RelationCode::OnRead
-        } else if ruled || hazards.on_write(row.oid) {
-            RelationCode::OnWrite
-        } else {
-            RelationCode::Never
-        };
-        let refusal = if secured {
+    /// An odd one has columns whose values are not shown in the same way every time.
+    fn new(row: RelationRow, is_odd: bool) -> Self {
+        let refusal = if row.marks.contains(&RelationMark::RowSecurity) {
             Some(Reason::RowSecurity)
         } else {
-            hazards
-                .output
-                .contains(&row.oid)
-                .then_some(Reason::UnsafeType)
+            is_odd.then_some(Reason::UnsafeType)
         };
         Self {
             schema: row.schema.into(),
@@ -143,40 +108,6 @@ impl Relation {
             kind: row.kind,
             persistence: row.persistence,
             refusal,
-            code,
         }
     }
-}
-
-impl Hazards {
-    pub(super) fn new(rows: &Rows, functions: &Functions, types: &Types) -> Self {
-        let with_columns = |counts: &dyn Fn(Oid) -> bool| {
-            let unusual = rows
-                .column_types
-                .iter()
-                .filter(|row| counts(row.column_type));
-            unusual.map(|row| row.relation).collect()
-        };
-        Self {
-            expressions: owners(&rows.expressions, |function| functions.runs_code(function)),
-            triggers: owners(&rows.triggers, |function| {
-                !functions.changes_its_row(function)
-            }),
-            input: with_columns(&|column| types.runs_code(column, functions)),
-            output: with_columns(&|column| !types.shows_plainly(column, functions)),
-        }
-    }
-
-    fn on_write(&self, relation: Oid) -> bool {
-        [&self.expressions, &self.triggers, &self.input]
-            .iter()
-            .any(|owners| owners.contains(&relation))
-    }
-}
-
-fn owners(rows: &[RelationFunctionRow], counts: impl Fn(Oid) -> bool) -> HashSet<Oid> {
-    rows.iter()
-        .filter(|row| counts(row.function))
-        .map(|row| row.relation)
-        .collect()
 }

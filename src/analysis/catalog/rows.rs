@@ -17,7 +17,9 @@ pub struct Rows {
     /// Foreign keys.
     pub foreign_keys: Vec<ForeignKeyRow>,
     /// Triggers that are not disabled and whose function is not built in.
-    pub triggers: Vec<RelationFunctionRow>,
+    pub triggers: Vec<TriggerRow>,
+    /// Rewrite rules that are not disabled, but for those of views.
+    pub rules: Vec<RuleRow>,
     /// Functions in the defaults, generated columns, checks, indexes, partition keys and policies of a relation.
     pub expressions: Vec<RelationFunctionRow>,
     /// Types of a relation's columns: those of users, and the built-in ones that are not plain. Arrays as their elements.
@@ -26,8 +28,10 @@ pub struct Rows {
     pub date_columns: Vec<String>,
     /// Functions of `pg_catalog`.
     pub built_in_functions: Vec<BuiltInFunctionRow>,
-    /// Functions and aggregates of users.
+    /// Functions, procedures and aggregates of users.
     pub functions: Vec<FunctionRow>,
+    /// What the configuration says of functions.
+    pub vouched: Vec<VouchedRow>,
     /// Names of the operators of `pg_catalog`.
     pub built_in_operators: Vec<String>,
     /// Operators of users.
@@ -40,7 +44,7 @@ pub struct Rows {
     pub column_expressions: Vec<ExpressionRow>,
     /// Relations with columns that are times of day, or may hold one.
     pub times_of_day: Vec<Oid>,
-    /// Event triggers that are enabled.
+    /// The functions of event triggers that are enabled.
     pub event_triggers: Vec<Oid>,
 }
 
@@ -94,8 +98,6 @@ pub enum Persistence {
 pub enum RelationMark {
     /// Row-level security is enabled.
     RowSecurity,
-    /// A rewrite rule other than that of a view.
-    Rule,
 }
 
 /// A child and one of its parents.
@@ -129,6 +131,65 @@ pub enum ReferentialAction {
     Refuse,
     /// `SET NULL` or `SET DEFAULT`.
     Set,
+}
+
+/// A trigger.
+#[derive(Debug)]
+pub struct TriggerRow {
+    /// The relation.
+    pub relation: Oid,
+    /// The function.
+    pub function: Oid,
+    /// What it is fired by.
+    pub events: Vec<TriggerEvent>,
+    /// When it is fired.
+    pub timing: TriggerTiming,
+    /// The names that its function has for the tables of old and of new rows.
+    pub transition_tables: Vec<String>,
+}
+
+/// What fires a trigger, or a rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TriggerEvent {
+    /// `DELETE`.
+    Delete,
+    /// `INSERT`.
+    Insert,
+    /// `TRUNCATE`.
+    Truncate,
+    /// `UPDATE`.
+    Update,
+}
+
+/// When a trigger is fired.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TriggerTiming {
+    /// `BEFORE` or `AFTER`, deferred or not.
+    Beside,
+    /// `INSTEAD OF`.
+    Instead,
+}
+
+/// A rewrite rule.
+#[derive(Debug)]
+pub struct RuleRow {
+    /// The relation.
+    pub relation: Oid,
+    /// What it rewrites.
+    pub event: TriggerEvent,
+    /// The rule as `pg_get_ruledef` prints it; `None` if it is gone.
+    pub definition: Option<String>,
+}
+
+/// What the configuration says of a function, whatever its body is.
+#[derive(Debug)]
+pub struct VouchedRow {
+    /// Its name, perhaps with its schema: `app.tax_rate`.
+    pub function: String,
+    /// The relations it reads, named in the same way.
+    pub reads: Vec<String>,
+    /// The relations it changes.
+    pub writes: Vec<String>,
 }
 
 /// A function that a relation runs.
@@ -180,7 +241,7 @@ pub struct FunctionRow {
     pub schema: String,
     /// Its name in that schema.
     pub name: String,
-    /// What `pg_proc` says of it; of an aggregate, the worst of the functions it is made of.
+    /// What `pg_proc` says of it; of an aggregate, the worst of the server's own functions that it is made of.
     pub volatility: Volatility,
     /// What it is written in.
     pub language: Language,
@@ -194,7 +255,7 @@ pub struct FunctionRow {
     pub signature: Vec<Oid>,
     /// Users' functions that an aggregate is made of.
     pub parts: Vec<Oid>,
-    /// How `pg_get_functiondef` prints an IMMUTABLE function in SQL.
+    /// How `pg_get_functiondef` prints a function or procedure in SQL or PL/pgSQL.
     pub definition: Option<String>,
 }
 
@@ -218,7 +279,7 @@ pub enum Language {
     C,
     /// A function of the server itself, under another name.
     Internal,
-    /// PL/pgSQL and the rest.
+    /// Any other, PL/pgSQL among them.
     Other,
     /// SQL.
     Sql,

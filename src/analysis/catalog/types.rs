@@ -34,14 +34,12 @@ enum Plain {
     Yes,
 }
 
-/// What a cast to a type may do.
+/// What becomes of a cast to a type, but for the code that runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::analysis) enum Cast {
     Plain,
     /// The result may be another one next time.
     Refused(Reason),
-    /// Code that is not understood may run.
-    RunsCode(Reason),
 }
 
 impl Types {
@@ -70,22 +68,20 @@ impl Types {
         types
     }
 
-    /// The worst that a cast to a type of this name may do, or `None` if there is no such type.
-    pub(in crate::analysis) fn cast(&self, name: &Name, functions: &Functions) -> Option<Cast> {
-        self.by_name
-            .get(&name.name)?
-            .iter()
-            .filter(|oid| {
-                self.by_oid
-                    .get(oid)
-                    .is_some_and(|found| name.admits(&found.schema))
-            })
-            .map(|oid| self.cast_to(*oid, functions))
-            .max_by_key(|cast| match cast {
-                Cast::Plain => 0,
-                Cast::Refused(_) => 1,
-                Cast::RunsCode(_) => 2,
-            })
+    /// The types that a name may mean.
+    pub(in crate::analysis) fn named<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = Oid> {
+        let named = self.by_name.get(&name.name).map_or(&[][..], Vec::as_slice);
+        let is_meant = |oid: &&Oid| {
+            let found = self.by_oid.get(oid);
+            found.is_some_and(|found| name.admits(&found.schema))
+        };
+        named.iter().filter(is_meant).copied()
+    }
+
+    /// What making a value of the type runs: functions, and the types it is made of. `None`: it is not known.
+    pub(super) fn made_of(&self, oid: Oid) -> Option<(&[Oid], &[Oid])> {
+        let found = self.by_oid.get(&oid)?;
+        Some((&found.functions, &found.parts))
     }
 
     /// Whether values of this type are shown in the same way every time.
@@ -117,13 +113,8 @@ impl Types {
         }
     }
 
-    /// Whether making a value of this type may run code that is not understood.
-    pub(super) fn runs_code(&self, oid: Oid, functions: &Functions) -> bool {
-        self.runs(oid, functions, &mut Vec::new())
-    }
-
     /// Whether this is a domain, or an array of one.
-    pub(super) fn is_domain(&self, oid: Oid) -> bool {
+    pub(in crate::analysis) fn is_domain(&self, oid: Oid) -> bool {
         self.by_oid.get(&oid).is_some_and(|found| match found.kind {
             TypeKind::Domain => true,
             TypeKind::Array => found.parts.iter().any(|part| self.is_domain(*part)),
@@ -135,13 +126,10 @@ impl Types {
         })
     }
 
-    /// What a cast to this type may do.
-    pub(super) fn cast_to(&self, oid: Oid, functions: &Functions) -> Cast {
-        if self.runs_code(oid, functions) {
-            return Cast::RunsCode(Reason::UnsafeType);
-        }
+    /// What becomes of a cast to this type.
+    pub(in crate::analysis) fn cast_to(&self, oid: Oid, functions: &Functions) -> Cast {
         let Some(found) = self.by_oid.get(&oid) else {
-            return Cast::RunsCode(Reason::UnknownType);
+            return Cast::Refused(Reason::UnsafeType);
         };
         let plain = match found.kind {
             TypeKind::Enum => true,
@@ -163,30 +151,5 @@ impl Types {
         } else {
             Cast::Refused(Reason::UnsafeType)
         }
-    }
-
-    /// `path` holds the types this one was reached from: the input function of a type returns the type itself.
-    fn runs(&self, oid: Oid, functions: &Functions, path: &mut Vec<Oid>) -> bool {
-        let Some(found) = self.by_oid.get(&oid) else {
-            return true;
-        };
-        if path.contains(&oid) {
-            return false;
-        }
-        path.push(oid);
-        let of_functions = found.functions.iter().any(|function| {
-            functions.runs_code(*function)
-                || functions
-                    .signature(*function)
-                    .iter()
-                    .any(|part| self.runs(*part, functions, path))
-        });
-        let code = of_functions
-            || found
-                .parts
-                .iter()
-                .any(|part| self.runs(*part, functions, path));
-        path.pop();
-        code
     }
 }

@@ -1,14 +1,11 @@
-//! What the queries behind views do, to all levels.
-//!
-//! Every view is parsed once, when the snapshot is built, and judged after the views it reads.
+//! What stands in the catalog as text: the queries of views, rules, expressions of columns.
 
-use std::collections::HashMap;
+use pg_raw_parse::{Node, nodes};
 
-use super::Catalog;
-use crate::analysis::facts::Facts;
-use crate::analysis::survey::{Survey, survey};
-use crate::analysis::{Dialect, Oid, read_facts};
-use crate::reason::Reason;
+use crate::analysis::collect::{collect, relation_name};
+use crate::analysis::facts::{Facts, Name};
+use crate::analysis::statement::note;
+use crate::analysis::{Dialect, parse_guarded, read_facts};
 
 /// A definition longer than this is not read, in bytes.
 const DEFINITION_MAX: usize = 256 << 10;
@@ -19,30 +16,26 @@ const DIALECT: Dialect = Dialect {
     standard_conforming_strings: true,
 };
 
-/// The surveys of the queries of all views and materialized views.
-pub(super) fn resolve(catalog: &Catalog, definitions: &[(Oid, String)]) -> HashMap<Oid, Survey> {
-    let facts = definitions
-        .iter()
-        .map(|(oid, definition)| {
-            (
-                *oid,
-                read_facts(definition.as_bytes(), DIALECT, DEFINITION_MAX),
-            )
-        })
-        .collect();
-    let mut resolver = Resolver {
-        catalog,
-        facts,
-        done: HashMap::new(),
-    };
-    for (oid, _) in definitions {
-        resolver.query(*oid);
-    }
-    resolver
-        .done
-        .into_iter()
-        .filter_map(|(oid, progress)| Some((oid, progress?)))
-        .collect()
+/// The facts of the query of a view or materialized view.
+pub(super) fn query_facts(definition: &str) -> Facts {
+    read_facts(definition.as_bytes(), DIALECT, DEFINITION_MAX)
+}
+
+/// The relation that a change of a view changes, if PostgreSQL can tell: the only one in its FROM.
+///
+/// <https://www.postgresql.org/docs/current/sql-createview.html#SQL-CREATEVIEW-UPDATABLE-VIEWS>
+pub(super) fn base(definition: &str) -> Option<Name> {
+    parse_guarded(definition.as_bytes(), DIALECT, DEFINITION_MAX, |text| {
+        let tree = pg_raw_parse::parse(text).ok()?;
+        let Some(Node::SelectStmt(query)) = tree.stmts().next() else {
+            return None;
+        };
+        let mut sources = query.from_clause().iter();
+        match (sources.next(), sources.next()) {
+            (Some(Node::RangeVar(relation)), None) => Some(relation_name(relation)),
+            _ => None,
+        }
+    })
 }
 
 /// The facts of an expression as `pg_get_expr` prints it.
@@ -51,31 +44,26 @@ pub(super) fn expression_facts(expression: Option<&str>) -> Facts {
     read_facts(query.as_bytes(), DIALECT, DEFINITION_MAX)
 }
 
-struct Resolver<'catalog> {
-    catalog: &'catalog Catalog,
-    facts: HashMap<Oid, Facts>,
-    /// `None` while a view is being judged: meeting it again is a cycle.
-    done: HashMap<Oid, Option<Survey>>,
+/// The facts of what a rule as `pg_get_ruledef` prints it does.
+pub(super) fn rule_facts(definition: Option<&str>) -> Facts {
+    let definition = definition.unwrap_or_default();
+    parse_guarded(definition.as_bytes(), DIALECT, DEFINITION_MAX, |text| {
+        let tree = pg_raw_parse::parse(text).ok()?;
+        match tree.stmts().next() {
+            Some(Node::RuleStmt(rule)) => Some(facts_of(rule)),
+            _ => None,
+        }
+    })
+    .unwrap_or_else(Facts::not_understood)
+    .without_names_of_settings()
 }
 
-impl Resolver<'_> {
-    fn query(&mut self, oid: Oid) -> Survey {
-        match self.done.get(&oid) {
-            Some(Some(survey)) => return survey.clone(),
-            Some(None) => return Survey::unknown(Reason::UnknownConstruct),
-            None => {}
-        }
-        // A view whose definition is gone was dropped while the snapshot was taken.
-        let Some(facts) = self.facts.remove(&oid) else {
-            return Survey::unknown(Reason::UnknownRelation);
-        };
-        self.done.insert(oid, None);
-        let catalog = self.catalog;
-        // Views may be stacked as deep as their owner likes.
-        let found = stacker::maybe_grow(64 << 10, 1 << 20, || {
-            survey(&facts, catalog, &mut |view| self.query(view))
-        });
-        self.done.insert(oid, Some(found.clone()));
-        found
+fn facts_of(rule: &nodes::RuleStmt) -> Facts {
+    let mut facts = Facts::default();
+    collect(rule.where_clause(), &mut facts);
+    for action in rule.actions() {
+        note(action, &mut facts);
     }
+    facts.compact();
+    facts
 }

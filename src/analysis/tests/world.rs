@@ -245,13 +245,12 @@ impl World {
         self.relation(30, "public", "events", RelationKind::Partitioned, &[]);
         self.relation(35, "public", "mixed", RelationKind::Partitioned, &[]);
         self.relation(36, "public", "mixed_remote", RelationKind::Foreign, &[]);
-        self.relation(
-            51,
-            "public",
-            "ruled",
-            RelationKind::Table,
-            &[RelationMark::Rule],
-        );
+        self.relation(51, "public", "ruled", RelationKind::Table, &[]);
+        self.0.rules.push(RuleRow {
+            relation: Oid(51),
+            event: TriggerEvent::Insert,
+            definition: None,
+        });
         self.relation(
             52,
             "public",
@@ -314,7 +313,10 @@ impl World {
                 expression: Some(expression.to_owned()),
             });
         }
-        self.0.triggers = vec![pair(50, VOL), pair(55, 1_013)];
+        for (relation, function) in [(50, VOL), (55, 1_013)] {
+            use TriggerEvent::{Delete, Insert, Truncate, Update};
+            self.trigger(relation, function, &[Delete, Insert, Truncate, Update]);
+        }
         self.0.expressions = vec![
             pair(54, VOL),
             pair(53, VOL),
@@ -422,7 +424,17 @@ impl World {
         });
     }
 
-    fn function(
+    pub(super) fn trigger(&mut self, relation: u32, function: u32, events: &[TriggerEvent]) {
+        self.0.triggers.push(TriggerRow {
+            relation: Oid(relation),
+            function: Oid(function),
+            events: events.to_vec(),
+            timing: TriggerTiming::Beside,
+            transition_tables: Vec::new(),
+        });
+    }
+
+    pub(super) fn function(
         &mut self,
         oid: u32,
         name: &str,
@@ -446,13 +458,13 @@ impl World {
         });
     }
 
-    fn function_row(&mut self, oid: u32) -> &mut FunctionRow {
+    pub(super) fn function_row(&mut self, oid: u32) -> &mut FunctionRow {
         let mut rows = self.0.functions.iter_mut();
         rows.find(|row| row.oid == Oid(oid))
             .expect("it was added before")
     }
 
-    fn type_row(
+    pub(super) fn type_row(
         &mut self,
         oid: u32,
         schema: &str,

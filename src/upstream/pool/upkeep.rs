@@ -45,7 +45,8 @@ impl Pool {
         if let Some(place) = missing {
             let pool = Arc::clone(self);
             tokio::spawn(async move {
-                if let Ok(connection) = pool.connect(place, |_| ()).await {
+                if let Ok(opened) = pool.connect_once(|_| ()).await {
+                    let connection = pool.hold(opened, place).await;
                     pool.release(Box::new(connection));
                 }
             });

@@ -1,8 +1,11 @@
 //! What a read may see.
 //!
 //! A register holds one version after the other. Versions are begun in order, one at a time; each is later
-//! acknowledged by the server. A version that is rolled back is not a version: it is written as a number below
-//! zero, which nobody may ever see.
+//! acknowledged by the server, or never: then it may take effect late, or not at all, but once it was seen it
+//! stays. A version that is rolled back is not a version: it is written as a number below zero, which nobody may
+//! ever see.
+//!
+//! A read costs the same however long the history is: what matters of it are three numbers.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -32,6 +35,12 @@ pub(super) enum Violation {
     OutOfNowhere { begun: i64, value: i64 },
     /// Rolled back, or never written.
     NeverCommitted { value: i64 },
+    /// Not an answer for this session, or none at all.
+    NotItsOwn,
+    /// In one snapshot, two values.
+    Unrepeatable { before: i64, value: i64 },
+    /// A transaction does not see what it has written itself.
+    MissesItsOwn { written: i64, value: i64 },
 }
 
 impl Register {
@@ -83,6 +92,24 @@ impl Register {
         }
         Ok(())
     }
+
+    /// Judges the second of two reads in one snapshot.
+    pub(super) fn repeats(before: i64, value: i64) -> Result<(), Violation> {
+        if before == value {
+            Ok(())
+        } else {
+            Err(Violation::Unrepeatable { before, value })
+        }
+    }
+
+    /// Judges a read in the transaction that has written the register last.
+    pub(super) fn sees_its_own(written: i64, value: i64) -> Result<(), Violation> {
+        if written == value {
+            Ok(())
+        } else {
+            Err(Violation::MissesItsOwn { written, value })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +158,55 @@ mod tests {
         assert_eq!(
             register.judge(register.floor(), 0),
             Err(Violation::GoesBack { seen: 1, value: 0 })
+        );
+    }
+
+    #[test]
+    fn a_write_without_an_outcome_may_come_late_and_then_stays() {
+        let register = Register::default();
+        let (lost, next) = (register.begin(), register.begin());
+        assert_eq!(register.judge(register.floor(), 0), Ok(()));
+        assert_eq!(register.judge(register.floor(), lost), Ok(()));
+        assert_eq!(
+            register.judge(register.floor(), 0),
+            Err(Violation::GoesBack {
+                seen: lost,
+                value: 0
+            })
+        );
+        register.acknowledge(next);
+        assert_eq!(
+            register.judge(register.floor(), lost),
+            Err(Violation::MissesWrite {
+                acknowledged: next,
+                value: lost
+            })
+        );
+    }
+
+    #[test]
+    fn a_snapshot_has_one_value_for_each_register() {
+        let register = Register::default();
+        written(&register);
+        assert_eq!(Register::repeats(1, 1), Ok(()));
+        assert_eq!(
+            Register::repeats(1, 2),
+            Err(Violation::Unrepeatable {
+                before: 1,
+                value: 2
+            })
+        );
+    }
+
+    #[test]
+    fn a_transaction_sees_what_it_has_written() {
+        assert_eq!(Register::sees_its_own(2, 2), Ok(()));
+        assert_eq!(
+            Register::sees_its_own(2, 1),
+            Err(Violation::MissesItsOwn {
+                written: 2,
+                value: 1
+            })
         );
     }
 

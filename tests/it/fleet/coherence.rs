@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::stage::Fleet;
-use crate::checker::{chase, from_environment, play, registers};
+use crate::checker::fleet::{chase, from_environment, play, registers};
 use crate::raw::Raw;
 
 async fn clients(fleet: &Fleet, at: usize, count: usize) -> Vec<Raw> {
@@ -34,7 +34,12 @@ async fn moment(millis: u64) {
 async fn no_read_is_stale_whatever_happens_to_redis_and_to_instances() {
     let rounds = from_environment("PGKEEL_FLEET_ROUNDS", 2);
     let mut fleet = Fleet::start(3, "", &registers()).await;
-    let (mut readers, writers) = (clients(&fleet, 0, 3).await, clients(&fleet, 1, 2).await);
+    let mut readers = clients(&fleet, 0, 3).await;
+    let mut writers = Vec::new();
+    for _ in 0..2 {
+        // What one instance prepares, another commits.
+        writers.push([fleet.client(1).await, fleet.client(0).await]);
+    }
     readers.extend(clients(&fleet, 1, 1).await);
     let mut troubles = 0;
     let trouble = async {
@@ -94,8 +99,8 @@ async fn thousands_of_writes_on_one_instance_are_seen_by_the_next_read_on_anothe
     let fleet = Fleet::start(2, "", &registers()).await;
     let mut refillers = clients(&fleet, 1, 1).await;
     refillers.extend(clients(&fleet, 0, 1).await);
-    let pair = (fleet.client(0).await, fleet.client(1).await);
-    let verdict = chase(pair, refillers, writes).await;
+    let writers = [fleet.client(0).await, fleet.client(1).await];
+    let verdict = chase(writers, fleet.client(1).await, refillers, writes).await;
     let hits = fleet.stat(1, "cache.hits").await;
     let shared = fleet.stat(1, "cache.shared_hits").await;
     println!(

@@ -26,7 +26,10 @@ impl Fleet {
 
     /// The same, over a Redis that runs.
     pub(crate) async fn over(redis: Redis, count: usize, config: &str, setup: &str) -> Self {
-        let postgres = Postgres::builder().auth(Auth::Trust).start();
+        let postgres = Postgres::builder()
+            .auth(Auth::Trust)
+            .setting("max_prepared_transactions", "20")
+            .start();
         let mut fleet = Self {
             proxies: Vec::new(),
             redis,

@@ -123,7 +123,7 @@ async fn a_session_whose_settings_cannot_be_followed_never_hits() {
         "SELECT set_config(name, 'German', false) FROM (VALUES ('datestyle')) AS v (name)",
         "SET idle_session_timeout = '1h'",
         "CREATE TEMPORARY TABLE t (id int, v int)",
-        "DO 'BEGIN PERFORM 1; END'",
+        "DO 'BEGIN EXECUTE ''SELECT '' || 1; END'",
     ] {
         let mut client = scene.client().await;
         scene.warm(&mut client, &read()).await;

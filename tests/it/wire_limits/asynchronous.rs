@@ -1,19 +1,23 @@
 //! What a server says without being asked: notifications, settings, notices.
 
+use pgkeel_bench::sandbox::Auth;
+
 use super::{ITEMS, SCHEMA};
+use crate::support::Stage;
 use crate::twins::{Twins, step};
 use crate::wire::*;
 
-/// The messages without the process ids in notifications, which differ.
-fn without_pids(messages: Vec<Message>) -> Vec<(u8, Vec<u8>)> {
-    let body = |message: Message| match message.tag {
-        b'A' => message.body[4..].to_vec(),
-        _ => message.body,
+/// The messages, with the place among `told` of the process ids in notifications: the ids themselves differ.
+fn with_senders(messages: Vec<Message>, told: &[Vec<u8>]) -> Vec<(u8, Option<usize>, Vec<u8>)> {
+    let parts = |message: Message| match message.tag {
+        b'A' => {
+            let (pid, rest) = message.body.split_at(4);
+            let sender = told.iter().position(|told| told == pid);
+            (message.tag, sender, rest.to_vec())
+        }
+        tag => (tag, None, message.body),
     };
-    messages
-        .into_iter()
-        .map(|message| (message.tag, body(message)))
-        .collect()
+    messages.into_iter().map(parts).collect()
 }
 
 #[tokio::test]
@@ -49,9 +53,33 @@ async fn notifications_arrive_when_idle_and_behind_transactions() {
         );
         heard.extend(listener.ask(&query("BEGIN; NOTIFY news; ROLLBACK")).await);
         heard.extend(listener.ask(&query("UNLISTEN *; NOTIFY news")).await);
-        told.push(without_pids(heard));
+        let pids = [&listener, &other].map(|client| client.key()[..4].to_vec());
+        told.push(with_senders(heard, &pids));
     }
     assert_eq!(told[0], told[1]);
+}
+
+/// The connection that a login opened may be gone; the client still knows itself by the process id it was told.
+#[tokio::test]
+async fn a_session_hears_itself_under_the_process_id_that_it_was_told() {
+    let stage = Stage::builder()
+        .auth(Auth::Trust)
+        .config("[pool]\nmax = 2\n");
+    let stage = stage.start().await;
+    let port = stage.proxy.port();
+    let mut first = Wire::login(port, "app").await;
+    let _others = [
+        Wire::login(port, "app").await,
+        Wire::login(port, "app").await,
+    ];
+    let mut heard = first.ask(&query("LISTEN news; NOTIFY news, 'a'")).await;
+    heard.extend(first.ask(&query("NOTIFY news, 'b'")).await);
+    let pid = first.key()[..4].to_vec();
+    let senders: Vec<_> = with_senders(heard, &[pid])
+        .into_iter()
+        .filter_map(|(tag, sender, _)| (tag == b'A').then_some(sender))
+        .collect();
+    assert_eq!(senders, [Some(0), Some(0)]);
 }
 
 #[tokio::test]
