@@ -5,6 +5,7 @@
 
 pub mod explain;
 pub mod statement;
+mod tables;
 pub mod watch;
 
 use std::sync::Arc;
@@ -19,12 +20,11 @@ use watch::{Loads, Watch};
 
 use crate::analysis::catalog::Catalog;
 use crate::analysis::catalog::rows::VouchedRow;
-use crate::analysis::{Dialect, Oid, ReadSet, Verdict, WriteSet};
+use crate::analysis::{Dialect, Oid, Verdict, WriteSet};
 use crate::cache::key::StatementId;
 use crate::catalog;
 use crate::catalog::digest::Digest;
-use crate::config::{Config, Ttl, Upstream};
-use crate::freshness::Tag;
+use crate::config::{Config, Upstream};
 use crate::freshness::server::Server;
 use crate::freshness::window::Freshness;
 use crate::freshness::words::{Slot, Stamp};
@@ -286,41 +286,6 @@ impl Database {
         }
     }
 
-    /// The words of a table. To be asked for after the snapshot was found to be current: when the numbers of the server
-    /// change, the catalog's word does.
-    fn table_slots(&self, oid: Oid, snapshot: Option<&Snapshot>) -> Vec<Slot> {
-        let (words, database, Oid(oid)) = (self.freshness.words(), self.origin.oid, oid);
-        if let Some(system) = snapshot.and_then(|snapshot| snapshot.system) {
-            return vec![words.slot(Tag::SharedTable {
-                system,
-                database,
-                oid,
-            })];
-        }
-        let servers = self.origin.server.numbers();
-        let tags = servers.iter().map(|&server| Tag::Table {
-            server,
-            database,
-            oid,
-        });
-        tags.map(|tag| words.slot(tag)).collect()
-    }
-
-    /// The shortest time to live of the tables read, by the configuration's rules for them.
-    fn time_to_live(&self, reads: &ReadSet, catalog: &Catalog) -> Result<Ttl, Reason> {
-        let cache = &self.config.cache;
-        let names = reads
-            .tables
-            .iter()
-            .filter_map(|&oid| catalog.relation_names(oid));
-        let mut shortest = None;
-        for (schema, name) in names {
-            let ttl = cache.ttl_of(schema, name).ok_or(Reason::TableExcluded)?;
-            shortest = shortest.min(Some(ttl)).or(Some(ttl));
-        }
-        Ok(shortest.unwrap_or(cache.ttl))
-    }
-
     /// The snapshot, if it is current; if not, a load is begun.
     fn snapshot(self: &Arc<Self>) -> Option<Arc<Snapshot>> {
         let current = self.current_snapshot();
@@ -334,12 +299,6 @@ impl Database {
         self.snapshot
             .load_full()
             .filter(|snapshot| self.freshness.words().is_current(snapshot.stamp))
-    }
-
-    /// The system identifier of its server, if that matters and is known.
-    #[must_use]
-    pub fn system(&self) -> Option<u64> {
-        self.current_snapshot()?.system
     }
 
     /// Can it not be said when the catalog will be known?
