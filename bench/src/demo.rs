@@ -103,7 +103,7 @@ async fn start_postgres() -> anyhow::Result<Postgres> {
         .await
 }
 
-async fn seed(binary: &Path, postgres: &Postgres, scale: &str) -> anyhow::Result<()> {
+pub(crate) async fn seed(binary: &Path, postgres: &Postgres, scale: &str) -> anyhow::Result<()> {
     pgkeel(binary, postgres, &["seed"], &["--scale", scale]).await?;
     // Good plans from the first query on, rather than whenever autovacuum comes by.
     postgres
@@ -227,7 +227,7 @@ async fn step<T>(name: &str, work: impl Future<Output = anyhow::Result<T>>) -> a
 }
 
 /// Runs a sub-command of pgkeel on the private server; what it says is shown when it fails.
-async fn pgkeel(
+pub(crate) async fn pgkeel(
     binary: &Path,
     postgres: &Postgres,
     command: &[&str],
@@ -267,7 +267,7 @@ async fn cache_counts(proxy: &Proxy) -> anyhow::Result<CacheCounts> {
     })
 }
 
-fn binary_beside_us() -> anyhow::Result<PathBuf> {
+pub(crate) fn binary_beside_us() -> anyhow::Result<PathBuf> {
     let binary = std::env::current_exe()?.with_file_name("pgkeel");
     ensure!(
         binary.exists(),

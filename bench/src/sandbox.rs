@@ -1,10 +1,12 @@
-//! Private servers on free ports, in directories of their own: PostgreSQL, Redis and pgkeel.
+//! Private servers on free ports, in directories of their own: PostgreSQL, Redis, pgkeel, and what it is compared with.
 //!
 //! A server never outlives the process that started it, not even one ended by SIGKILL, and leaves
 //! nothing behind on the disk. Nothing here touches a server it did not start. Linux only: it reads
 //! `/proc` and uses `setpriv`.
 
+mod floor;
 mod installation;
+mod pooler;
 mod port;
 mod postgres;
 mod process;
@@ -12,6 +14,8 @@ mod proxy;
 mod redis;
 mod template;
 
+pub use floor::Floor;
+pub use pooler::Pooler;
 pub use postgres::{Postgres, PostgresBuilder};
 pub use proxy::{Proxy, ProxyOptions};
 pub use redis::Redis;

@@ -14,3 +14,5 @@ mod zipf;
 pub use compare::{Comparison, compare};
 pub use drive::{Load, Outcome, drive};
 pub use keys::Keys;
+pub(crate) use wire::{Text, inline, placeholders};
+pub(crate) use zipf::Zipf;

@@ -1,6 +1,7 @@
 //! Integration tests against a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bench;
 mod cancel;
 mod catalog;
 mod certificates;

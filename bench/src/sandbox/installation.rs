@@ -65,6 +65,11 @@ impl Installation {
 
     /// The words of a command line that runs `name` under the server's account.
     pub(super) fn server_command(&self, name: &str) -> Vec<PathBuf> {
+        self.under_account(self.program(name))
+    }
+
+    /// The words of a command line that runs any program under the server's account.
+    pub(super) fn under_account(&self, program: PathBuf) -> Vec<PathBuf> {
         let mut words = match self.account {
             Account::Own => Vec::new(),
             Account::Postgres { user, group } => vec![
@@ -75,7 +80,7 @@ impl Installation {
                 "--".into(),
             ],
         };
-        words.push(self.program(name));
+        words.push(program);
         words
     }
 

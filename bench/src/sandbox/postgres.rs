@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::installation::Installation;
-use super::process::{Process, Signal, last_lines, show_log_of_failed_test};
+use super::process::{Process, Signal, last_lines, show_log_of_failed_test, tree_cpu_micros};
 use super::{Auth, connect, port, template};
 
 /// SIGQUIT is PostgreSQL's immediate shutdown (PostgreSQL, 19.5 "Shutting Down the Server").
@@ -107,6 +107,22 @@ impl Postgres {
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
+    }
+
+    /// CPU time of the server with all its processes so far, in microseconds (in steps of 10 ms).
+    ///
+    /// # Errors
+    /// When the server does not run.
+    pub fn cpu_micros(&self) -> anyhow::Result<u64> {
+        self.id()
+            .and_then(tree_cpu_micros)
+            .context("PostgreSQL does not run")
+    }
+
+    /// As the server's program says it, such as `15.18`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.installation.version
     }
 
     /// A connection of the superuser to the database `app`. It ends when the client is dropped.

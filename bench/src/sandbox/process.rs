@@ -226,6 +226,35 @@ pub(super) fn stat_fields(id: u32) -> Option<Vec<String>> {
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
+/// What Linux counts CPU time in: `USER_HZ` is 100 everywhere.
+const MICROS_PER_TICK: u64 = 10_000;
+
+/// User and system CPU time of a process alone so far, in microseconds (in steps of 10 ms).
+pub(super) fn cpu_micros(id: u32) -> Option<u64> {
+    // proc(5): utime and stime are fields 14 and 15, and the state is field 3.
+    Some(ticks(&stat_fields(id)?, &[11, 12]) * MICROS_PER_TICK)
+}
+
+/// CPU time of a process and all its descendants so far, those that have ended (and were waited for) too.
+pub(super) fn tree_cpu_micros(id: u32) -> Option<u64> {
+    // The two behind utime and stime count the children that have ended.
+    const ALL: [usize; 4] = [11, 12, 13, 14];
+    let mut total = ticks(&stat_fields(id)?, &ALL);
+    let mut parents = vec![id];
+    while let Some(parent) = parents.pop() {
+        for child in children(parent).unwrap_or_default() {
+            total += stat_fields(child).map_or(0, |fields| ticks(&fields, &ALL));
+            parents.push(child);
+        }
+    }
+    Some(total * MICROS_PER_TICK)
+}
+
+fn ticks(fields: &[String], places: &[usize]) -> u64 {
+    let field = |place: &usize| fields.get(*place)?.parse::<u64>().ok();
+    places.iter().filter_map(field).sum()
+}
+
 /// Shows the end of a server's log when a test has failed; called while dropping.
 pub(super) fn show_log_of_failed_test(server: &str, log: &Path) {
     if std::thread::panicking() {

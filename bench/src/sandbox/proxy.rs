@@ -11,15 +11,12 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::port;
-use super::process::{Process, Signal, last_lines, show_log_of_failed_test, stat_fields};
+use super::process::{Process, Signal, cpu_micros, last_lines, show_log_of_failed_test};
 
 const ENDING: Signal = Signal::Kill;
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 const ATTEMPTS: usize = 3;
-
-/// What Linux counts CPU time in: `USER_HZ` is 100 everywhere.
-const MICROS_PER_TICK: u64 = 10_000;
 
 /// What passes from our environment to the proxy's. Not `DATABASE_URL` and its like: the
 /// developer's own must not steer a test.
@@ -136,15 +133,7 @@ impl Proxy {
     /// # Errors
     /// When the process has ended.
     pub fn cpu_micros(&self) -> anyhow::Result<u64> {
-        // proc(5): utime and stime are fields 14 and 15, and the state is field 3.
-        let fields = stat_fields(self.id()).context("the proxy has ended")?;
-        let ticks = |index: usize| -> anyhow::Result<u64> {
-            Ok(fields
-                .get(index)
-                .context("/proc/ID/stat is too short")?
-                .parse()?)
-        };
-        Ok((ticks(11)? + ticks(12)?) * MICROS_PER_TICK)
+        cpu_micros(self.id()).context("the proxy has ended")
     }
 
     /// Asks the proxy to end (SIGTERM): it should drain its clients first.

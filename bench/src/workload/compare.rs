@@ -131,7 +131,8 @@ impl Asker {
                 Answer::of_rows(&self.client.query(statement, argument.as_slice()).await?)
             }
             Protocol::Simple => {
-                let sql = inline(query.sql, argument.map(|text| text.0.as_str()));
+                let argument = argument.map(|text| text.0.as_str());
+                let sql = inline(query.sql, argument.as_slice());
                 Ok(Answer::of_messages(&self.client.simple_query(&sql).await?))
             }
         }

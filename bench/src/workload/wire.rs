@@ -8,7 +8,7 @@ use tokio_postgres::{Row, SimpleQueryMessage};
 
 /// A parameter of whatever type the server wants, written as text.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Text(pub(super) String);
+pub(crate) struct Text(pub(crate) String);
 
 impl ToSql for Text {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
@@ -103,12 +103,39 @@ impl Answer {
     }
 }
 
-/// The statement with its parameter written into it, as the simple protocol needs it.
-pub(super) fn inline(sql: &str, argument: Option<&str>) -> String {
-    match argument {
-        None => sql.to_owned(),
-        Some(argument) => sql.replace("$1", &format!("'{}'", argument.replace('\'', "''"))),
+/// The statement with its parameters written into it, as the simple protocol needs it. A `$` always stands for a
+/// parameter here: no statement of ours has one in a text.
+pub(crate) fn inline(sql: &str, arguments: &[&str]) -> String {
+    let mut text = String::with_capacity(sql.len() + 16);
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = after[..digits].parse().unwrap_or(0);
+        match number.checked_sub(1).and_then(|index| arguments.get(index)) {
+            Some(argument) => {
+                text.push('\'');
+                text.push_str(&argument.replace('\'', "''"));
+                text.push('\'');
+            }
+            None => {
+                text.push('$');
+                text.push_str(&after[..digits]);
+            }
+        }
+        rest = &after[digits..];
     }
+    text.push_str(rest);
+    text
+}
+
+/// How many parameters a statement takes: the highest number behind a `$`.
+pub(crate) fn placeholders(sql: &str) -> usize {
+    let numbers = sql.split('$').skip(1).filter_map(|after| {
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        after[..digits].parse().ok()
+    });
+    numbers.max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -117,10 +144,15 @@ mod tests {
 
     #[test]
     fn a_parameter_is_written_into_the_statement() {
-        assert_eq!(inline("SELECT 1", None), "SELECT 1");
+        assert_eq!(inline("SELECT 1", &[]), "SELECT 1");
         assert_eq!(
-            inline("SELECT $1 || $1", Some("o'k")),
+            inline("SELECT $1 || $1", &["o'k"]),
             "SELECT 'o''k' || 'o''k'"
         );
+        let many: Vec<String> = (1..=10).map(|number| format!("${number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(inline("SELECT $10, $1", &many), "SELECT '$10', '$1'");
+        assert_eq!(placeholders("SELECT $2, $10, $1"), 10);
+        assert_eq!(placeholders("SELECT 1"), 0);
     }
 }

@@ -4,13 +4,13 @@ use rand::Rng;
 
 /// Ranks `0..n`, where rank `k` is drawn in proportion to `1 / (k + 1)`.
 #[derive(Clone, Debug)]
-pub(super) struct Zipf {
+pub(crate) struct Zipf {
     /// The sum of the weights up to and including each rank.
     cumulative: Vec<f64>,
 }
 
 impl Zipf {
-    pub(super) fn new(n: usize) -> Self {
+    pub(crate) fn new(n: usize) -> Self {
         let mut sum = 0.0;
         let cumulative = (1..=n)
             .map(|rank| {
@@ -22,7 +22,7 @@ impl Zipf {
     }
 
     /// A rank; 0 when there is nothing to choose from.
-    pub(super) fn draw(&self, random: &mut impl Rng) -> usize {
+    pub(crate) fn draw(&self, random: &mut impl Rng) -> usize {
         let Some(total) = self.cumulative.last() else {
             return 0;
         };
