@@ -7,6 +7,7 @@ mod counters;
 mod drive;
 mod outcome;
 mod pace;
+mod player;
 mod progress;
 mod run;
 mod scenario;

@@ -20,14 +20,13 @@ struct Arguments {
 }
 
 /// Short slices of little data: the machinery is what is tested, not the figures.
-fn settings(scenarios: &Path, only: &str) -> Settings {
+fn settings(scenarios: &Path) -> Settings {
     let scenarios = scenarios.to_str().expect("a path of ours is UTF-8");
     let quick = "--scale 0.02 --rounds 2 --slice-ms 60 --warm-up-ms 60";
     let arguments = ["pgkeel-bench", "--pgkeel", BINARY, "--scenarios", scenarios]
         .into_iter()
         .chain(quick.split(' '));
-    let only = (!only.is_empty()).then_some(["--only", only]);
-    Arguments::parse_from(arguments.chain(only.into_iter().flatten())).settings
+    Arguments::parse_from(arguments).settings
 }
 
 const READS: &str = r#"
@@ -50,7 +49,7 @@ steps = [
 
 const WRITES: &str = r#"
 title = "A mix"
-about = "Reads and writes, in a protocol of their own."
+about = "Reads and writes, each with a connection of its own."
 clients = 2
 cleanup = ["DELETE FROM feature_flags WHERE description = 'bench'"]
 
@@ -95,18 +94,15 @@ fn scenarios() -> tempfile::TempDir {
         ("1_prepared.toml", READS.to_owned()),
         (
             "2_simple.toml",
-            head(READS, "protocol = 'simple'\ntransactions = true"),
+            head(
+                READS,
+                "protocol = 'simple'\ntransactions = true\npace = { open = 100.0 }",
+            ),
         ),
+        ("3_herd.toml", HERD.to_owned()),
         (
-            "3_churn.toml",
-            head(READS, "protocol = 'extended'\nreconnect = true"),
-        ),
-        ("4_open.toml", head(READS, "pace = { open = 200.0 }")),
-        ("5_herd.toml", HERD.to_owned()),
-        ("6_mix_simple.toml", head(WRITES, "protocol = 'simple'")),
-        (
-            "7_mix_extended.toml",
-            head(WRITES, "protocol = 'extended'\ntransactions = true"),
+            "4_mix.toml",
+            head(WRITES, "protocol = 'extended'\nreconnect = true"),
         ),
     ];
     for (name, text) in files {
@@ -118,7 +114,7 @@ fn scenarios() -> tempfile::TempDir {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_scenario_has_a_result_of_every_target_or_the_reason_why_not() {
     let directory = scenarios();
-    let report = run(&settings(directory.path(), "")).await.unwrap();
+    let report = run(&settings(directory.path())).await.unwrap();
 
     let names: Vec<&str> = report
         .targets
@@ -126,12 +122,12 @@ async fn every_scenario_has_a_result_of_every_target_or_the_reason_why_not() {
         .map(|target| target.name.as_str())
         .collect();
     assert_eq!(names, STANDARD);
-    assert_eq!(report.scenarios.len(), 7);
+    assert_eq!(report.scenarios.len(), 4);
     for scenario in &report.scenarios {
         check_results(&report, scenario);
     }
     check_cache(report.scenario("prepared").unwrap());
-    check_cache(report.scenario("churn").unwrap());
+    check_cache(report.scenario("simple").unwrap());
     check_forms(&report);
 }
 

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
 use super::counters::{Counters, Reading};
 use super::drive::{Crew, Slice};
-use super::outcome::{Outcome, TIMELINE_STEP, histogram};
+use super::outcome::Outcome;
+use super::player::{Player, Work};
 use super::progress::Progress;
 use super::scenario::{Pace, Scenario};
 use super::session::Plan;
@@ -16,14 +18,10 @@ use super::target::{self, Programs, STANDARD, Target, database_name};
 use super::values::Pools;
 use crate::demo;
 use crate::report::{
-    Latency, Machine, Report, Round, RunSettings, ScenarioReport, TargetReport, TargetResult,
-    VERSION, now, scenario_table,
+    Machine, Report, RunSettings, ScenarioReport, TargetReport, VERSION, now, scenario_table,
 };
 use crate::sandbox::{Postgres, connect};
-use crate::trace::{Recorded, replay};
-
-/// A slice that has not ended this long after its time never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::trace::Recorded;
 
 /// How to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -323,7 +321,7 @@ impl Stage {
         crew: Option<&Crew>,
         work: &Work,
         slice: Slice,
-        actions: Arc<std::sync::atomic::AtomicU64>,
+        actions: Arc<AtomicU64>,
     ) -> anyhow::Result<(Outcome, Reading)> {
         let target = &mut self.targets[index];
         let mut own = None;
@@ -377,110 +375,6 @@ async fn start_postgres() -> anyhow::Result<Postgres> {
         .setting("pg_stat_statements.max", "20000")
         .start()
         .await
-}
-
-/// What a scenario asks of each target.
-struct Work {
-    plan: Arc<Plan>,
-    pools: Arc<Pools>,
-    trace: Option<(Arc<Recorded>, f64)>,
-}
-
-impl Work {
-    /// The connections, unless a trace brings its own.
-    async fn crew(
-        &self,
-        url: &str,
-        actions: &Arc<std::sync::atomic::AtomicU64>,
-    ) -> anyhow::Result<Option<Crew>> {
-        if self.trace.is_some() {
-            return Ok(None);
-        }
-        Crew::open(url, &self.plan, &self.pools, actions)
-            .await
-            .map(Some)
-    }
-
-    async fn drive(&self, crew: Option<&Crew>, url: &str, slice: Slice) -> anyhow::Result<Outcome> {
-        let driving = async {
-            match (&self.trace, crew) {
-                (Some((trace, speed)), _) => replay(trace, url, *speed).await,
-                (None, Some(crew)) => crew.drive(slice).await,
-                (None, None) => anyhow::bail!("there is nothing to do"),
-            }
-        };
-        tokio::time::timeout(slice.duration + PATIENCE, driving)
-            .await
-            .context("it did not end")?
-    }
-}
-
-/// A target in a scenario, while it runs.
-struct Player {
-    crew: Option<Crew>,
-    latency: hdrhistogram::Histogram<u64>,
-    write_latency: hdrhistogram::Histogram<u64>,
-    result: TargetResult,
-}
-
-impl Player {
-    fn new(target: &str) -> Self {
-        Self {
-            crew: None,
-            latency: histogram(),
-            write_latency: histogram(),
-            result: TargetResult {
-                target: target.to_owned(),
-                failed: None,
-                rounds: Vec::new(),
-                latency: Latency::default(),
-                write_latency: None,
-                timeline: Vec::new(),
-            },
-        }
-    }
-
-    fn fail(&mut self, error: &anyhow::Error) {
-        self.result.failed = Some(format!("failed: {error:#}"));
-        self.crew = None;
-    }
-
-    fn add(&mut self, outcome: &Outcome, cost: &Reading) {
-        let same = "all histograms have the same bounds";
-        self.latency.add(&outcome.latency).expect(same);
-        self.write_latency.add(&outcome.write_latency).expect(same);
-        let per_second = TIMELINE_STEP.as_secs_f64().recip();
-        let timeline = outcome
-            .timeline
-            .iter()
-            .map(|count| *count as f64 * per_second);
-        self.result.timeline.extend(timeline);
-        self.result.rounds.push(Round {
-            seconds: outcome.elapsed.as_secs_f64(),
-            actions: outcome.actions,
-            statements: outcome.statements,
-            abandoned: outcome.abandoned,
-            errors: outcome.errors.clone(),
-            mean: outcome.latency.mean(),
-            p50: outcome.latency.value_at_quantile(0.5),
-            p99: outcome.latency.value_at_quantile(0.99),
-            target_cpu: cost.target_cpu,
-            postgres_cpu: cost.postgres_cpu,
-            calls: cost.statements.map(|statements| statements.calls),
-            execution: cost.statements.map(|statements| statements.micros),
-            served: cost.cache.map(|cache| cache.served),
-            misses: cost.cache.map(|cache| cache.misses),
-            bypasses: cost.cache.map(|cache| cache.bypasses),
-        });
-    }
-
-    fn finish(mut self) -> TargetResult {
-        self.result.latency = Latency::of(&self.latency);
-        if !self.write_latency.is_empty() {
-            self.result.write_latency = Some(Latency::of(&self.write_latency));
-        }
-        self.result
-    }
 }
 
 fn pace_in_words(scenario: &Scenario) -> String {

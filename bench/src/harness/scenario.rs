@@ -242,7 +242,7 @@ impl Scenario {
     fn check(&self) -> anyhow::Result<()> {
         ensure!(self.clients > 0, "clients is at least 1");
         ensure!(
-            self.trace.is_some() != !self.actions.is_empty(),
+            self.trace.is_some() == self.actions.is_empty(),
             "a scenario has either actions or a trace"
         );
         if let Pace::Open(rate) = self.pace {

@@ -11,7 +11,7 @@ use super::format::{Recorded, Writer};
 use super::record::record;
 use crate::demo;
 use crate::harness::{HourOfWork, Scenario, standard_directory};
-use crate::sandbox::Postgres;
+use crate::sandbox::{Auth, Postgres};
 
 /// Pages a second in each hour of the day: nothing much at night, two peaks, a dent at noon.
 const PAGES: [f64; 24] = [
@@ -35,7 +35,8 @@ pub async fn record_day(
     pgkeel: Option<PathBuf>,
 ) -> anyhow::Result<Recorded> {
     let pgkeel = pgkeel.map_or_else(demo::binary_beside_us, Ok)?;
-    let postgres = Postgres::start().await?;
+    // A login is part of no trace, so it may cost nothing here.
+    let postgres = Postgres::builder().auth(Auth::Trust).start().await?;
     demo::pgkeel(&pgkeel, &postgres, &["migrate"], &["up"]).await?;
     demo::seed(&pgkeel, &postgres, &scale.to_string()).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
