@@ -24,6 +24,7 @@ BENCH_FLAGS := $(if $(QUICK),--rounds 2 --slice-ms 120 --warm-up-ms 120 --scale 
 
 bench: setup build ## the standard load test, into bench/report (QUICK=1: in two minutes, ONLY=scenario,...)
 	scripts/setup bench
+	@[ -e bench/scenarios/day.trace.gz ] || target/release/pgkeel-bench day
 	@exec target/release/pgkeel-bench run $(BENCH_FLAGS)
 
 check: ## formatting and lints

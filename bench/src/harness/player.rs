@@ -84,6 +84,13 @@ impl Player {
         }
     }
 
+    /// One that does not take part.
+    pub(super) fn left_out(target: &str, reason: &anyhow::Error) -> Self {
+        let mut player = Self::new(target);
+        player.result.failed = Some(format!("left out: {reason:#}"));
+        player
+    }
+
     pub(super) fn fail(&mut self, error: &anyhow::Error) {
         self.result.failed = Some(format!("failed: {error:#}"));
         self.crew = None;

@@ -226,19 +226,18 @@ impl Stage {
                     .with_context(|| scenario.name.clone())?,
             )
         };
-        let trace = match &scenario.trace {
-            Some(trace) => Some((Arc::new(Recorded::read(&trace.file)?), trace.speed)),
-            None => None,
+        let (trace, missing) = match read_trace(scenario) {
+            Ok(trace) => (trace, None),
+            Err(error) => (None, Some(error)),
         };
         let work = Work {
             plan: Arc::clone(&plan),
             pools,
             trace,
         };
-        let mut players = Vec::new();
-        for index in 0..self.targets.len() {
-            players.push(self.prepare(index, &work, settings, progress).await);
-        }
+        let mut players = self
+            .prepare_all(&work, missing.as_ref(), settings, progress)
+            .await;
         for round in 0..usize::from(settings.rounds) {
             for turn in 0..players.len() {
                 let index = (turn + round) % players.len();
@@ -278,6 +277,28 @@ impl Stage {
             writes: scenario.writes(),
             results: players.into_iter().map(Player::finish).collect(),
         })
+    }
+
+    /// Opens the connections of all targets and warms them up, unless what they are to do is missing.
+    async fn prepare_all(
+        &mut self,
+        work: &Work,
+        missing: Option<&anyhow::Error>,
+        settings: &Settings,
+        progress: &mut Progress,
+    ) -> Vec<Player> {
+        let mut players = Vec::new();
+        for index in 0..self.targets.len() {
+            let player = match missing {
+                Some(error) => {
+                    progress.skip(1);
+                    Player::left_out(&self.targets[index].name, error)
+                }
+                None => self.prepare(index, work, settings, progress).await,
+            };
+            players.push(player);
+        }
+        players
     }
 
     /// Opens the connections of a target and warms it up.
@@ -361,6 +382,15 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// The recorded traffic and how many times faster it is replayed, if the scenario has any.
+fn read_trace(scenario: &Scenario) -> anyhow::Result<Option<(Arc<Recorded>, f64)>> {
+    let Some(trace) = &scenario.trace else {
+        return Ok(None);
+    };
+    let recorded = Recorded::read(&trace.file).context("pgkeel-bench day makes it")?;
+    Ok(Some((Arc::new(recorded), trace.speed)))
 }
 
 /// Everything that makes a real server safe is on, and all copies of the data fit into its memory, so that no target
