@@ -13,7 +13,7 @@ use crate::support::{BINARY, Stage, eventually};
 const TABLES: &str = "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10); \
     CREATE TABLE hidden (v int); CREATE VIEW w AS SELECT v FROM t; \
     CREATE TABLE child (t int REFERENCES t ON DELETE CASCADE); \
-    CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'";
+    CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'";
 
 const CONFIG: &str =
     "[cache.tables.hidden]\nenabled = false\n[cache.tables.\"public.t\"]\nttl = \"7s\"";
