@@ -132,9 +132,14 @@ impl<'a> Readers<'a> {
 
 /// A scene for many routes.
 async fn stage() -> Scene {
+    stage_with("").await
+}
+
+/// The same, behind a proxy with this configuration.
+async fn stage_with(config: &str) -> Scene {
     let builder = crate::support::Stage::builder().setting("max_prepared_transactions", "5");
     Scene::of(
-        builder,
+        builder.config(config),
         "CREATE ROLE reader LOGIN; CREATE ROLE writer LOGIN SUPERUSER",
     )
     .await
@@ -142,12 +147,15 @@ async fn stage() -> Scene {
 
 /// Takes every route in every form, committed in every way.
 async fn walk(routes: &[Route], commits: &[Commit]) {
-    let scene = stage().await;
+    walk_on(&stage().await, routes, commits).await;
+}
+
+async fn walk_on(scene: &Scene, routes: &[Route], commits: &[Commit]) {
     for route in routes {
         let mut writer = scene.client_with(&[("user", "writer")]).await;
         writer.run(CLEAR).await;
         writer.run(route.scene).await;
-        let mut readers = Readers::new(&scene, route.read).await;
+        let mut readers = Readers::new(scene, route.read).await;
         for form in FORMS {
             for commit in commits {
                 let context = format!("{}, {form:?}, {commit:?}", route.name);

@@ -1,11 +1,14 @@
 //! Code that is understood: a read through a function, and writes by triggers, rules and procedures.
 
-use super::{COMMITS, Commit, Readers, Route, stage, walk};
+use super::{COMMITS, Commit, Readers, Route, stage_with, walk, walk_on};
 use crate::raw::Script;
 use crate::scene::Scene;
 use crate::support::Stage;
 
 const TABLES: &str = "CREATE TABLE t (v int); INSERT INTO t VALUES (0); CREATE TABLE u (v int); INSERT INTO u VALUES (0);";
+
+/// What the bodies of functions say is relied on.
+const READS_BODIES: &str = "[cache]\nread_functions = true\n";
 
 macro_rules! scene {
     ($rest:literal) => {
@@ -108,13 +111,13 @@ async fn a_read_through_a_function() {
             UPDATE,
         ),
     ];
-    walk(&routes, &COMMITS).await;
+    walk_on(&stage_with(READS_BODIES).await, &routes, &COMMITS).await;
 }
 
 /// A function that gets another body is read by the new one.
 #[tokio::test]
 async fn a_function_that_is_replaced() {
-    let scene = stage().await;
+    let scene = stage_with(READS_BODIES).await;
     let mut writer = scene.client().await;
     let define = |plus: u32| {
         format!(
@@ -204,7 +207,7 @@ async fn a_write_by_code_that_is_understood() {
             "INSERT INTO w VALUES (3)",
         ),
     ];
-    walk(&routes, &COMMITS).await;
+    walk_on(&stage_with(READS_BODIES).await, &routes, &COMMITS).await;
 }
 
 #[tokio::test]
@@ -231,7 +234,7 @@ async fn a_write_in_a_corner_of_a_body() {
             "SELECT walks()",
         ),
     ];
-    walk(&routes, &COMMITS).await;
+    walk_on(&stage_with(READS_BODIES).await, &routes, &COMMITS).await;
 }
 
 /// `w` changes what is read; it stands where code is hard to see.
@@ -289,6 +292,7 @@ async fn a_write_where_code_is_hard_to_see() {
         ),
     ];
     walk(&routes, &COMMITS).await;
+    walk_on(&stage_with(READS_BODIES).await, &routes, &COMMITS).await;
 }
 
 /// A function in a language that is not read does what the configuration says.
@@ -346,5 +350,5 @@ async fn a_procedure_commits_before_its_end() {
             "DO $$ BEGIN FOR i IN 1..2 LOOP CALL one(); END LOOP; END $$",
         ),
     ];
-    walk(&routes, &[Commit::Auto]).await;
+    walk_on(&stage_with(READS_BODIES).await, &routes, &[Commit::Auto]).await;
 }
