@@ -166,15 +166,20 @@ impl Catalog {
 
     /// Takes every body for code that is not understood, but for those in SQL that do nothing but compute.
     pub(super) fn distrust_bodies(&mut self, bodies: &HashMap<Oid, Facts>, in_sql: &HashSet<Oid>) {
-        let of_function = |oid: &Oid| self.findings.get(&Node::Function(*oid)).cloned();
+        let unknown = || Findings::unknown(Reason::UserFunction);
+        // These first: one in SQL that calls one of them is not trusted either.
+        let (in_sql, others): (Vec<_>, Vec<_>) =
+            bodies.keys().copied().partition(|oid| in_sql.contains(oid));
+        for oid in others {
+            self.findings.insert(Node::Function(oid), unknown());
+        }
         let is_pure = |oid: &Oid| {
-            let findings = of_function(oid).filter(|_| in_sql.contains(oid));
+            let findings = self.findings.get(&Node::Function(*oid)).cloned();
             findings.is_some_and(|findings| self.gather(findings).is_pure())
         };
-        let distrusted: Vec<_> = bodies.keys().filter(|oid| !is_pure(oid)).copied().collect();
+        let distrusted: Vec<_> = in_sql.into_iter().filter(|oid| !is_pure(oid)).collect();
         for oid in distrusted {
-            let unknown = Findings::unknown(Reason::UserFunction);
-            self.findings.insert(Node::Function(oid), unknown);
+            self.findings.insert(Node::Function(oid), unknown());
         }
     }
 
